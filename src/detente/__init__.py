@@ -1,0 +1,1 @@
+"""Detente: a gateway for intelligence exchange that can be stopped, held and proved."""

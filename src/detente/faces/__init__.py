@@ -1,0 +1,1 @@
+"""HTTP, TAXII, the peer protocol and the command line."""

@@ -1,0 +1,1 @@
+"""Signatures, Merkle trees, checkpoints and erasable commitments."""

@@ -1,0 +1,1 @@
+"""Pure rules: authority, standing, decision, feed."""

@@ -1,0 +1,1 @@
+"""Outside formats: STIX, TAXII, the courier's packages."""
