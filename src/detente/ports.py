@@ -1,0 +1,332 @@
+"""Ports: what the gateway asks of the world outside it, as protocols and plain records.
+
+``store`` implements ``Store``; ``faces`` implement ``Breaker``; ``wire.courier`` implements
+``Courier``; ``node`` gives the one ``Clock``. Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+__all__ = [
+    "ActRow",
+    "Block",
+    "Breaker",
+    "Clock",
+    "CollectionState",
+    "Courier",
+    "CredentialRow",
+    "DocumentRow",
+    "FeedRow",
+    "NewItem",
+    "Opening",
+    "PageRow",
+    "PeerRow",
+    "StatusRow",
+    "Store",
+    "Tx",
+    "View",
+]
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The one clock. Microseconds since 1970, UTC; never goes back while a node runs."""
+
+    def now_us(self) -> int: ...
+
+
+class Breaker(Protocol):
+    """The way to break off one open send."""
+
+    def cut(self) -> None:
+        """Reset the connection now; what has not left the machine never leaves it."""
+
+    async def ended(self) -> None:
+        """Return when the connection is closed: no byte can leave through it any more."""
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries ``first`` … ``first + count - 1`` of a collection, their bytes lying together.
+
+    ``body`` is the objects' bytes as they came, joined by single commas; object ``i`` ends
+    before ``ends[i]`` and begins after the comma behind ``ends[i - 1]``. ``added_us`` are the
+    times of entry (strictly increasing), ``handlings`` the interned numbers, ``keys`` 16 bytes
+    each (``model.object_key``), ``digests`` 32 bytes each (SHA-256 of the object's bytes).
+    """
+
+    first: int
+    count: int
+    body: bytes
+    ends: array[int]
+    added_us: array[int]
+    handlings: array[int]
+    keys: bytes
+    digests: bytes
+
+    def raw(self, seq: int) -> bytes:
+        """The bytes of one object."""
+        i = seq - self.first
+        return self.body[self.ends[i - 1] + 1 if i else 0 : self.ends[i]]
+
+
+class NewItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item about to enter a collection."""
+
+    key: bytes
+    raw: bytes
+    sha256: bytes
+    handling: int
+
+
+class CollectionState(msgspec.Struct, frozen=True, kw_only=True):
+    """``end`` is the next sequence number; the next entry gets a time above ``last_us``."""
+
+    key: str
+    end: int
+    last_us: int
+
+
+class ActRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that bears on the standing, in the order in which this node learned of it.
+
+    ``use`` is the kind of document; ``party`` whose act it is; ``at_ms`` the time in that
+    party's ledger; ``log`` and ``index`` the place in the own ledger.
+    """
+
+    agreement: str
+    use: str
+    party: str
+    doc: str
+    at_ms: int
+    log: str
+    index: int
+
+
+class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed document: ``envelope`` is DSSE, ``digest`` that of its payload."""
+
+    digest: str
+    use: str
+    agreement: str
+    name: str
+    envelope: bytes
+
+
+class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one party can read of one collection; ``value`` is an encoded ``rules.feed.Feed``."""
+
+    collection: str
+    party: str
+    value: bytes
+
+
+class PageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A page that was or is being sent: intent first, outcome after.
+
+    ``index`` is its entry in the agreement's ledger ``log``. ``pieces`` is JSON: a list of
+    ``[grant base or null, a, b, [handlings]]``. ``low`` and ``high`` bound its sequence numbers
+    (high exclusive). ``outcome`` is ``open``, ``served``, ``cut`` or ``received``.
+    """
+
+    log: str
+    index: int
+    collection: str
+    party: str
+    reader: str
+    at_ms: int
+    epoch: int
+    from_us: int
+    until_us: int
+    low: int
+    high: int
+    count: int
+    root: bytes
+    pieces: bytes
+    outcome: Literal["open", "served", "cut", "received"]
+    receipt: str | None = None
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens the commitment of an entry; deleting it erases, and every proof still holds."""
+
+    salt: bytes
+    media: str
+    payload: bytes
+
+
+class CredentialRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A TAXII client's name and password hash (argon2), bound to a party."""
+
+    name: str
+    party: str
+    secret_hash: str
+    created_ms: int
+    removed_ms: int | None = None
+
+
+class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A partner's gateway: where it is, and what this node knows of its ledger (``state`` is
+    canonical JSON kept by ``gateway.exchange``)."""
+
+    party: str
+    agreement: str
+    address: str
+    state: bytes
+
+
+class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A TAXII status resource (TAXII 2.1, 4.3); ``body`` is its JSON as served."""
+
+    id: str
+    agreement: str
+    party: str
+    created_ms: int
+    body: bytes
+
+
+class View(Protocol):
+    """A consistent look at the store. Lists are in the order in which rows were written."""
+
+    def meta(self, key: str) -> str | None: ...
+    def document(self, digest: str) -> DocumentRow | None: ...
+    def documents(self, *, use: str, agreement: str | None = None) -> list[DocumentRow]: ...
+    def acts(self, agreement: str) -> list[ActRow]: ...
+    def agreements(self) -> list[str]:
+        """The ids of all agreements that have an act."""
+        ...
+
+    def collection(self, key: str) -> CollectionState:
+        """The state of a collection; one that has no entry yet is empty, not missing."""
+        ...
+
+    def block(self, key: str, seq: int) -> Block | None:
+        """The block that holds this entry, or None behind the end. May come from a cache."""
+        ...
+
+    def seq_after(self, key: str, added_us: int) -> int:
+        """The first sequence number whose time is greater than ``added_us``; the end if none."""
+        ...
+
+    def find(self, key: str, object_key: bytes) -> list[int]:
+        """The sequence numbers of all versions of one object in a collection."""
+        ...
+
+    def count(self, key: str, handling: int, a: int, b: int) -> int:
+        """How many entries ``a <= seq < b`` have this handling, from counters, not rows."""
+        ...
+
+    def first_of(self, key: str, handling: int, a: int) -> int | None:
+        """The first entry at or after ``a`` with this handling, or None."""
+        ...
+
+    def handlings(self, key: str) -> dict[int, bytes]:
+        """The canonical bytes of each handling seen in the collection, by number."""
+        ...
+
+    def feed(self, key: str, party: str) -> FeedRow | None: ...
+    def feeds(self, prefix: str) -> list[FeedRow]:
+        """All feeds on collections whose key begins with ``prefix``."""
+        ...
+
+    def page(self, log: str, index: int) -> PageRow | None: ...
+    def pages_of(self, key: str, seq: int) -> list[PageRow]:
+        """The pages whose bounds contain this entry."""
+        ...
+
+    def pages_open(self) -> list[PageRow]: ...
+    def pages(self, key: str, party: str) -> list[PageRow]: ...
+    def log_size(self, log: str) -> int: ...
+    def entry(self, log: str, index: int) -> bytes: ...
+    def entries(self, log: str, a: int, b: int) -> list[bytes]: ...
+    def checkpoint(self, log: str) -> bytes | None:
+        """The newest signed checkpoint of a log, as a note."""
+        ...
+
+    def cosignatures(self, log: str) -> tuple[int, bytes] | None:
+        """Size and note of the newest checkpoint that carries a partner's cosignature."""
+        ...
+
+    def tile(self, log: str, level: int, index: int) -> bytes:
+        """The hashes of a tile as far as it is filled; empty if it does not exist."""
+        ...
+
+    def logs(self) -> list[str]: ...
+    def opening(self, log: str, index: int) -> Opening | None: ...
+    def credential(self, name: str) -> CredentialRow | None: ...
+    def credentials(self) -> list[CredentialRow]: ...
+    def peers(self) -> list[PeerRow]: ...
+    def status(self, status_id: str) -> StatusRow | None: ...
+
+
+class Tx(View, Protocol):
+    """One durable transaction. It sees its own writes; raising undoes all of them."""
+
+    def put_meta(self, key: str, value: str) -> None: ...
+    def put_document(self, row: DocumentRow) -> None:
+        """Keep a document; the same digest again changes nothing."""
+        ...
+
+    def put_act(self, row: ActRow) -> None: ...
+    def intern(self, key: str, handling: bytes) -> tuple[int, bool]:
+        """The number of a handling in a collection, and whether it was new."""
+        ...
+
+    def known(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[int | None]:
+        """For each (object key, SHA-256): the entry that already has both, or None."""
+        ...
+
+    def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
+        """Append in order; entry times are ``max(now, last + 1)`` onwards. The new state."""
+        ...
+
+    def move_clock(self, key: str, past_us: int) -> None:
+        """No later entry gets a time at or below ``past_us``."""
+        ...
+
+    def put_feed(self, row: FeedRow) -> None: ...
+    def put_page(self, row: PageRow) -> None: ...
+    def end_page(self, log: str, index: int, outcome: str, receipt: str | None = None) -> None: ...
+    def append_entry(self, log: str, entry: bytes) -> int:
+        """Put an entry into a ledger; its index. The tree and the signed checkpoint that
+        contain it are written by the same transaction."""
+        ...
+
+    def put_opening(self, log: str, index: int, opening: Opening) -> None: ...
+    def put_cosigned(self, log: str, size: int, note: bytes) -> None: ...
+    def put_credential(self, row: CredentialRow) -> None: ...
+    def put_peer(self, row: PeerRow) -> None: ...
+    def put_status(self, row: StatusRow) -> None: ...
+
+
+class Store(Protocol):
+    """Durable state. ``write`` returns only when the work is on disk.
+
+    Several writes may share one commit (group commit); each stands or falls by itself. The work
+    runs on the store's own writer thread, one at a time, so it sees a settled state; it must not
+    block. A crash keeps every write that returned and no part of one that raised.
+    """
+
+    async def write(self, work: Callable[[Tx], T]) -> T: ...
+    async def read(self, work: Callable[[View], T]) -> T: ...
+    async def close(self) -> None: ...
+
+
+class Courier(Protocol):
+    """Carries one request to a partner's gateway and brings its answer.
+
+    Raises ``Unavailable`` if the partner cannot be reached, ``PeerError`` if it answers with
+    something that is no answer. Bounded in time and size.
+    """
+
+    def post(self, address: str, path: str, body: bytes) -> Awaitable[bytes]: ...
+
+
+#: Given (log, level, index) → the tile's hashes so far; what proofs are made from.
+TileReader = Callable[[int, int], bytes]
+Entries = Iterable[bytes]
