@@ -1,0 +1,592 @@
+"""Authority: who may sign what, and how many it takes.
+
+Signatures are checked by ``proof.envelope``; here it is decided what they amount to. Stopping is
+cheap and widening is dear: an order that leaves open anything an order it supersedes had stopped
+needs the power to resume besides its own (R7, R24).
+
+Tables of powers stand in the agreement, keys and holders in each party's charter.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from detente.errors import Conflict, Invalid, NotAuthorised
+from detente.model import (
+    HALT_MS_MAX,
+    Agreement,
+    Assurance,
+    Charter,
+    Directive,
+    Power,
+    Scope,
+    Withdrawal,
+    decode,
+    digest,
+    outside_all,
+)
+from detente.model.scope import DIMENSIONS
+from detente.proof import Envelope, PublicKey, signers
+from detente.rules.standing import Standing, conditions_of, stops_of
+
+__all__ = [
+    "Tally",
+    "check_agreement",
+    "check_assurance",
+    "check_charter",
+    "check_directive",
+    "check_withdrawal",
+    "keys_of",
+    "open_document",
+    "payload_type",
+    "required_verbs",
+    "tally_quorum",
+    "widens",
+]
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def payload_type(use: str, *, exercise: bool) -> str:
+    """The DSSE payload type of a document. An exercise signs another type, so that no signature
+    made in an exercise can ever verify as a live one (R16)."""
+    return f"application/vnd.detente.{'exercise.' if exercise else ''}{use}.v1+json"
+
+
+def open_document(envelope: Envelope, use: str, form: type[R], *, exercise: bool) -> R:
+    """The record inside an envelope, if type and exercise mark are what this node accepts.
+
+    Signatures are not looked at here.
+    """
+    expected = payload_type(use, exercise=exercise)
+    if envelope.payload_type != expected:
+        raise Invalid(
+            "document.type",
+            f"Expected payload type {expected}, got {envelope.payload_type}.",
+            hint="Exercise and live documents never mix.",
+        )
+    record = decode(envelope.payload, form)
+    if getattr(record, "exercise", exercise) != exercise:
+        raise Invalid(
+            "document.exercise",
+            f"Expected a document with exercise={exercise}, got the reverse.",
+        )
+    return record
+
+
+def keys_of(charter: Charter) -> dict[str, PublicKey]:
+    """The charter's keys by computed id; a key listed under another id is refused."""
+    keys = {}
+    for keyid, key in charter.keys.items():
+        public = PublicKey.from_der(_der(key.public), scheme=key.scheme)
+        if public.keyid != keyid:
+            raise Invalid(
+                "charter.keyid", f"Expected key id {public.keyid}, got {keyid}.", path="$.keys"
+            )
+        keys[keyid] = public
+    return keys
+
+
+def _der(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise Invalid("charter.key", "Expected a key in base64.", path="$.keys") from error
+
+
+# --- quorum ---------------------------------------------------------------------------------
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a quorum is met: signatures that count, how many are needed, what is missing."""
+
+    have: int
+    need: int
+    missing_offices: tuple[str, ...]
+    counted: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        """True if enough distinct holders signed, those of every named office among them."""
+        return self.have >= self.need and not self.missing_offices
+
+
+def tally_quorum(power: Power, charter: Charter, keyids: Iterable[str]) -> Tally:
+    """Count signatures towards a power: distinct keys and distinct holders, once each.
+
+    Only keys of the power's offices count; a named office is met by a holder of its own, so one
+    person cannot stand for two named offices.
+    """
+    eligible = {keyid for keyid in keyids if any(_sits(charter, o, keyid) for o in power.offices)}
+    holders = {charter.keys[keyid].holder for keyid in eligible}
+    seats = {
+        office: {charter.keys[keyid].holder for keyid in eligible if _sits(charter, office, keyid)}
+        for office in power.including
+    }
+    return Tally(
+        have=len(holders),
+        need=power.threshold,
+        missing_offices=_unseated(power.including, seats),
+        counted=tuple(sorted(eligible)),
+    )
+
+
+def _sits(charter: Charter, office_id: str, keyid: str) -> bool:
+    office = charter.office(office_id)
+    return office is not None and keyid in office.keys and keyid in charter.keys
+
+
+def _unseated(offices: Sequence[str], seats: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Offices that cannot each be given a holder of their own (augmenting paths)."""
+    seated: dict[str, str] = {}
+
+    def seat(office: str, tried: set[str]) -> bool:
+        for holder in sorted(seats[office] - tried):
+            tried.add(holder)
+            if holder not in seated or seat(seated[holder], tried):
+                seated[holder] = office
+                return True
+        return False
+
+    return tuple(office for office in offices if not seat(office, set()))
+
+
+def _check_power(
+    agreement: Agreement, charter: Charter, verb: str, keyids: frozenset[str]
+) -> Power:
+    """The first power of this party for this verb whose quorum is met; else ``NotAuthorised``."""
+    powers = agreement.powers_of(charter.party, verb)
+    if not powers:
+        raise NotAuthorised(
+            "authority.no-power",
+            f"Expected a power of {charter.party} to {verb} in agreement {agreement.id}, got none.",
+        )
+    tallies = [(power, tally_quorum(power, charter, keyids)) for power in powers]
+    for power, tally in tallies:
+        if tally.met:
+            return power
+    power, best = max(tallies, key=lambda pair: pair[1].have - pair[1].need)
+    missing = f", among them {', '.join(best.missing_offices)}" if best.missing_offices else ""
+    raise NotAuthorised(
+        "authority.quorum",
+        f"Expected {best.need} signatures of distinct holders from {', '.join(power.offices)}"
+        f"{missing} to {verb}, got {best.have}.",
+    )
+
+
+# --- charters and agreements ------------------------------------------------------------------
+
+
+def check_charter(envelope: Envelope, before: Charter | None, *, exercise: bool) -> Charter:
+    """A charter counts if its own root threshold signed it and, if it follows another, that
+    one's too, with strictly consecutive versions (``ledger.md`` 3.3). The first charter of a
+    party is accepted on sight of its digest by a person: this function cannot check who it is.
+    """
+    charter = open_document(envelope, "charter", Charter, exercise=exercise)
+    _check_charter_form(charter)
+    if before is None and charter.version != 1:
+        raise Conflict("charter.chain", f"Expected version 1 first, got {charter.version}.")
+    if before is not None:
+        if charter.party != before.party:
+            raise Conflict(
+                "charter.party", f"Expected a charter of {before.party}, got {charter.party}."
+            )
+        if charter.version != before.version + 1:
+            raise Conflict(
+                "charter.chain",
+                f"Expected version {before.version + 1}, got {charter.version}.",
+            )
+    for root in (charter, before) if before else (charter,):
+        signed = signers(envelope, keys_of(root).values())
+        holders = {root.keys[keyid].holder for keyid in signed & set(root.root.keys)}
+        if len(holders) < root.root.threshold:
+            raise NotAuthorised(
+                "charter.quorum",
+                f"Expected {root.root.threshold} root signatures of version {root.version}, "
+                f"got {len(holders)}.",
+            )
+    return charter
+
+
+def _check_charter_form(charter: Charter) -> None:
+    listed = set(charter.keys)
+    named = [keyid for office in charter.offices for keyid in office.keys]
+    for keyid in (*named, *charter.root.keys):
+        if keyid not in listed:
+            raise Invalid("charter.key-missing", f"Expected key {keyid} under keys, got none.")
+    if charter.root.threshold > len({charter.keys[keyid].holder for keyid in charter.root.keys}):
+        raise Invalid(
+            "charter.threshold",
+            f"Expected at least {charter.root.threshold} distinct root holders, got fewer.",
+            path="$.root",
+        )
+
+
+def check_agreement(
+    envelope: Envelope,
+    charters: Mapping[str, Charter],
+    current: Agreement | None,
+    *,
+    exercise: bool,
+) -> Agreement:
+    """An agreement is open when every member has signed it by its power to ``agree`` (R30)."""
+    agreement = open_document(envelope, "agreement", Agreement, exercise=exercise)
+    _check_agreement_form(agreement)
+    if current is not None and agreement.version != current.version + 1:
+        raise Conflict(
+            "agreement.version",
+            f"Expected version {current.version + 1}, got {agreement.version}.",
+        )
+    for member in agreement.members:
+        charter = charters.get(member.party)
+        if charter is None:
+            raise NotAuthorised(
+                "agreement.charter-missing",
+                f"Expected the charter of {member.party}, got none.",
+                hint="Import it with `detente charter import`.",
+            )
+        signed = signers(envelope, keys_of(charter).values())
+        try:
+            _check_power(agreement, charter, "agree", signed)
+        except NotAuthorised as error:
+            raise NotAuthorised(
+                "agreement.unsigned",
+                f"Expected the signature of {member.party}: {error.sentence}",
+            ) from error
+    return agreement
+
+
+def _check_agreement_form(agreement: Agreement) -> None:
+    parties = [member.party for member in agreement.members]
+    _check_unique("agreement.party", parties, "$.members")
+    _check_unique("agreement.kind", [kind.id for kind in agreement.kinds], "$.kinds")
+    names = [name for one in agreement.collections for name in (one.name, one.id)]
+    _check_unique("agreement.collection", names, "$.collections")
+    _check_unique("agreement.title", [one.title for one in agreement.collections], "$.collections")
+    for collection in agreement.collections:
+        for party in (collection.sender, *collection.readers):
+            _check_known("agreement.party-unknown", party, parties, "$.collections")
+    for rule in agreement.kind_rules:
+        _check_known(
+            "agreement.kind-unknown",
+            rule.kind,
+            [kind.id for kind in agreement.kinds],
+            "$.kind_rules",
+        )
+    for power in agreement.powers:
+        _check_known("agreement.party-unknown", power.party, parties, "$.powers")
+    for kind in agreement.kinds:
+        if (kind.held == "expire") != (kind.expire_after_ms is not None):
+            raise Invalid(
+                "agreement.expiry",
+                f"Expected expire_after_ms exactly where held is `expire`, got kind {kind.id}.",
+                path="$.kinds",
+            )
+    if not agreement.from_ms < agreement.until_ms:
+        raise Invalid("agreement.term", "Expected from_ms before until_ms.", path="$.until_ms")
+
+
+def _check_unique(code: str, values: Sequence[str], path: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise Invalid(code, f"Expected each once, got {value} more than once.", path=path)
+
+
+def _check_known(code: str, value: str, known: Iterable[str], path: str) -> None:
+    known = list(known)
+    if value not in known:
+        raise Invalid(code, f"Expected one of {', '.join(known[:20])}, got {value}.", path=path)
+
+
+# --- directives -------------------------------------------------------------------------------
+
+
+def widens(directive: Directive, standing: Standing) -> bool:
+    """True if the directive leaves open anything that one it supersedes had stopped or
+    conditioned. Exact for all values, also those nobody has used yet (``model.scope``)."""
+    stops = stops_of(directive)
+    conditions = conditions_of(directive)
+    for old_id in directive.supersedes:
+        old = standing.order(old_id)
+        if old is None:
+            continue
+        # A stop may become another stop of the same cells; nothing weaker will do.
+        if outside_all(old.stops, stops):
+            return True
+        for condition in old.conditions:
+            same = tuple(c.scope for c in conditions if c.template == condition.template)
+            if outside_all((condition.scope,), stops + same):
+                return True
+        if (
+            old.until_ms is not None
+            and old.directive.verb != "halt"
+            and _ends_before(directive.end_ms, old.until_ms)
+        ):
+            return True
+    return False
+
+
+def _ends_before(end_ms: int | None, until_ms: int) -> bool:
+    return end_ms is not None and end_ms < until_ms
+
+
+def required_verbs(directive: Directive, standing: Standing) -> tuple[str, ...]:
+    """The powers a directive needs: that of its verb, and ``resume`` wherever it widens."""
+    verbs = [str(directive.verb)]
+    if directive.verb != "resume" and widens(directive, standing):
+        verbs.append("resume")
+    return tuple(verbs)
+
+
+def check_directive(
+    envelope: Envelope, standing: Standing, *, at_ms: int, exercise: bool
+) -> tuple[Directive, frozenset[str]]:
+    """A directive counts at ``at_ms`` if it stands on the agreement in force, says only what the
+    agreement knows, is signed in its window, and meets every quorum it needs.
+
+    Returns it with the ids of all keys that signed, surplus ones included.
+    """
+    directive = open_document(envelope, "directive", Directive, exercise=exercise)
+    agreement = _agreement_of(standing, directive.agreement, directive.agreement_digest)
+    charter = _charter_of(standing, directive.issuer, at_ms)
+    _check_window(directive, at_ms)
+    _check_directive_form(directive, agreement)
+    _check_supersedes(directive, standing)
+    _check_span(directive, standing, at_ms)
+    signed = signers(envelope, keys_of(charter).values())
+    for verb in required_verbs(directive, standing):
+        power = _check_power(agreement, charter, verb, signed)
+        limit = power.duration_max_ms
+        start = max(at_ms, directive.start_ms or 0)
+        if limit is not None and (directive.end_ms is None or directive.end_ms - start > limit):
+            raise NotAuthorised(
+                "authority.duration",
+                f"Expected an end within {limit} ms of the start under this power, got "
+                f"{'none' if directive.end_ms is None else directive.end_ms - start}.",
+                path="$.end_ms",
+            )
+    return directive, signed
+
+
+def _agreement_of(standing: Standing, agreement_id: str, agreement_digest: str) -> Agreement:
+    agreement = standing.agreement
+    if agreement is None or not standing.agreement_in_force or agreement.id != agreement_id:
+        raise Conflict(
+            "agreement.not-in-force", f"Expected agreement {agreement_id} in force, got none."
+        )
+    if standing.agreement_digest != agreement_digest:
+        raise Conflict(
+            "agreement.digest",
+            f"Expected agreement digest {standing.agreement_digest}, got {agreement_digest}.",
+            hint="The document was drafted for another version of the agreement.",
+        )
+    return agreement
+
+
+def _charter_of(standing: Standing, party: str, at_ms: int) -> Charter:
+    charter = standing.charter(party)
+    if charter is None:
+        raise NotAuthorised("authority.charter", f"Expected the charter of {party}, got none.")
+    if charter.expires_ms <= at_ms:
+        raise NotAuthorised(
+            "authority.charter-expired", f"Expected a charter of {party} that is not expired."
+        )
+    return charter
+
+
+def _check_window(directive: Directive, at_ms: int) -> None:
+    if not directive.drafted_ms <= at_ms < directive.sign_by_ms:
+        raise Conflict(
+            "directive.window",
+            f"Expected to be enacted from {directive.drafted_ms} to before "
+            f"{directive.sign_by_ms}, got {at_ms}.",
+            hint="Draft it anew.",
+        )
+
+
+def _check_directive_form(directive: Directive, agreement: Agreement) -> None:
+    if agreement.member(directive.issuer) is None:
+        raise NotAuthorised(
+            "directive.issuer", f"Expected a party of {agreement.id}, got {directive.issuer}."
+        )
+    needs = {
+        "narrow": directive.remains is not None,
+        "condition": bool(directive.conditions),
+        "resume": bool(directive.supersedes),
+    }
+    if not needs.get(directive.verb, True):
+        field = {"narrow": "remains", "condition": "conditions", "resume": "supersedes"}
+        raise Invalid(
+            "directive.incomplete",
+            f"Expected {field[directive.verb]} with {directive.verb}, got none.",
+            path=f"$.{field[directive.verb]}",
+        )
+    if directive.remains is not None and directive.verb != "narrow":
+        raise Invalid("directive.remains", "Expected `remains` only with narrow.", path="$.remains")
+    if directive.conditions and directive.verb in ("halt", "suspend", "narrow"):
+        raise Invalid(
+            "directive.conditions",
+            f"Expected no conditions with {directive.verb}, got {len(directive.conditions)}.",
+            path="$.conditions",
+        )
+    scopes = [("$.scope", directive.scope)]
+    scopes += [("$.remains", directive.remains)] if directive.remains else []
+    scopes += [("$.conditions", condition.scope) for condition in directive.conditions]
+    for path, scope in scopes:
+        _check_scope(scope, agreement, directive.issuer, path)
+    for condition in directive.conditions:
+        _check_known(
+            "directive.template",
+            condition.template,
+            [template.id for template in agreement.assurances],
+            "$.conditions",
+        )
+    for purpose in directive.purposes:
+        _check_known("directive.purpose", purpose, [p.id for p in agreement.purposes], "$.purposes")
+
+
+def _check_scope(scope: Scope, agreement: Agreement, issuer: str, path: str) -> None:
+    """Every value outright named must be one the agreement knows: a misspelt unit or kind would
+    silently stop nothing (L01, L02)."""
+    known: dict[str, set[str]] = {
+        "party": {member.party for member in agreement.members} - {issuer},
+        "unit": {unit for member in agreement.members for unit in member.units},
+        "collection": {collection.name for collection in agreement.collections},
+        "kind": {kind.id for kind in agreement.kinds},
+        "purpose": {purpose.id for purpose in agreement.purposes},
+    }
+    for dimension in DIMENSIONS:
+        if dimension not in known:
+            continue
+        choice = getattr(scope, dimension)
+        for value in (*(choice.only or ()), *(choice.excluding or ())):
+            _check_known(
+                f"directive.{dimension}-unknown",
+                value,
+                sorted(known[dimension]),
+                f"{path}.{dimension}",
+            )
+
+
+def _check_supersedes(directive: Directive, standing: Standing) -> None:
+    known = (*standing.orders, *standing.coming, *standing.past)
+    if any(order.directive.id == directive.id for order in known):
+        raise Conflict("directive.replayed", f"Expected a new directive, got {directive.id} again.")
+    for old_id in directive.supersedes:
+        old = standing.order(old_id)
+        if old is None:
+            raise Conflict(
+                "directive.superseded-unknown",
+                f"Expected a directive in force under supersedes, got {old_id}.",
+                path="$.supersedes",
+            )
+        if old.directive.issuer != directive.issuer:
+            raise NotAuthorised(
+                "directive.superseded-foreign",
+                f"Expected an order of {directive.issuer}, got {old_id} of {old.directive.issuer}.",
+                hint="Each side ends its own orders only.",
+                path="$.supersedes",
+            )
+
+
+def _check_span(directive: Directive, standing: Standing, at_ms: int) -> None:
+    if directive.start_ms is not None and directive.start_ms < at_ms:
+        raise Invalid(
+            "directive.start",
+            f"Expected a start at or after {at_ms}, got {directive.start_ms} (L05).",
+            path="$.start_ms",
+        )
+    start = max(at_ms, directive.start_ms or 0)
+    if directive.end_ms is not None and directive.end_ms <= start:
+        raise Invalid("directive.end", "Expected an end after the start.", path="$.end_ms")
+    if directive.verb == "halt":
+        if directive.end_ms is None or directive.end_ms - start > HALT_MS_MAX:
+            raise Invalid(
+                "directive.halt-span",
+                f"Expected an end within {HALT_MS_MAX} ms, got {directive.end_ms} (R8).",
+                path="$.end_ms",
+            )
+        _check_halt_once(directive, standing)
+    elif directive.verb != "resume" and directive.end_ms is None and directive.review_ms is None:
+        raise Invalid(
+            "directive.no-end",
+            "Expected an end or a review date, got neither (L06).",
+            path="$.review_ms",
+        )
+
+
+def _check_halt_once(directive: Directive, standing: Standing) -> None:
+    """A halt cannot be renewed by a halt: the next one over the same cells needs a quorum's
+    order in between (R8)."""
+    earlier = (*standing.past, *standing.orders, *standing.coming)
+    mine = [order for order in earlier if order.directive.issuer == directive.issuer]
+    if mine and max(mine, key=lambda o: o.since_ms).directive.verb == "halt":
+        raise NotAuthorised(
+            "directive.halt-again",
+            "Expected a quorum's order after the last halt, got another halt.",
+            hint="Draft a suspension.",
+        )
+
+
+# --- assurances -------------------------------------------------------------------------------
+
+
+def check_assurance(
+    envelope: Envelope, standing: Standing, *, at_ms: int, exercise: bool
+) -> Assurance:
+    """An assurance counts if an office of its giver with the power to assure signed it, for
+    kinds and purposes of the agreement, and for no longer than its template allows (R45)."""
+    assurance = open_document(envelope, "assurance", Assurance, exercise=exercise)
+    agreement = _agreement_of(standing, assurance.agreement, assurance.agreement_digest)
+    charter = _charter_of(standing, assurance.giver, at_ms)
+    _check_known(
+        "assurance.holder", assurance.holder, [m.party for m in agreement.members], "$.holder"
+    )
+    template = next((t for t in agreement.assurances if t.id == assurance.template), None)
+    if template is None:
+        raise Invalid(
+            "assurance.template",
+            f"Expected a template of agreement {agreement.id}, got {assurance.template}.",
+            path="$.template",
+        )
+    if not 0 < assurance.until_ms - assurance.from_ms <= template.valid_max_ms:
+        raise Invalid(
+            "assurance.span",
+            f"Expected validity of at most {template.valid_max_ms} ms, got "
+            f"{assurance.until_ms - assurance.from_ms}.",
+            path="$.until_ms",
+        )
+    for kind in assurance.kinds:
+        _check_known("assurance.kind", kind, [k.id for k in agreement.kinds], "$.kinds")
+    for purpose in assurance.purposes:
+        _check_known("assurance.purpose", purpose, [p.id for p in agreement.purposes], "$.purposes")
+    _check_power(agreement, charter, "assure", signers(envelope, keys_of(charter).values()))
+    return assurance
+
+
+def check_withdrawal(
+    envelope: Envelope, standing: Standing, *, at_ms: int, exercise: bool
+) -> Withdrawal:
+    """A withdrawal counts if its giver's office with the power to assure signed it."""
+    withdrawal = open_document(envelope, "withdrawal", Withdrawal, exercise=exercise)
+    agreement = standing.agreement
+    if agreement is None or agreement.id != withdrawal.agreement:
+        raise Conflict("agreement.not-in-force", f"Expected agreement {withdrawal.agreement}.")
+    charter = _charter_of(standing, withdrawal.giver, at_ms)
+    found = next((p for p in standing.promises if p.assurance.id == withdrawal.assurance), None)
+    if found is None or found.assurance.giver != withdrawal.giver:
+        raise Conflict(
+            "assurance.unknown",
+            f"Expected an assurance of {withdrawal.giver} in force, got {withdrawal.assurance}.",
+        )
+    _check_power(agreement, charter, "assure", signers(envelope, keys_of(charter).values()))
+    return withdrawal
+
+
+def document_digest(envelope: Envelope) -> str:
+    """The digest by which a document is named: over the payload, which is what was signed."""
+    return digest(envelope.payload)

@@ -1,0 +1,258 @@
+"""Decision: may an item of this handling go to this party now?
+
+One pure function of the standing, the handling and the way out. It is asked once per handling
+and standing, never per item. Three outcomes: release, hold, refuse, each with coded reasons that
+name their source. Unknown, unverifiable or failed means hold.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from detente.model import Agreement, Cell, Collection, Handling, covers
+from detente.rules.standing import Order, Promise, Standing
+
+__all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide"]
+
+Outcome = Literal["hold", "refuse", "release"]
+
+#: FIRST TLP 2.0, least to most restrictive. TLP 1.0's white is clear under its old name.
+TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why: a code, what it rests on (``directive D1``, ``agreement A1``), and plain words."""
+
+    code: str
+    source: str
+    words: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """An outcome with its reasons; ``orders`` and ``assurances`` are those it stands on."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    orders: tuple[str, ...] = ()
+    assurances: tuple[str, ...] = ()
+
+
+def decide(
+    standing: Standing, handling: Handling, *, sender: str, recipient: str, act: str = "pull"
+) -> Decision:
+    """Decide for items of ``handling`` that ``sender`` would give to ``recipient``.
+
+    Strongest outcome first: what the agreement rules out is refused; what is not in force,
+    unknown or stopped is held; what is conditioned waits for its assurance; the rest is
+    released. A party's own copy is its own: recipient and sender the same is released.
+    """
+    if sender == recipient:
+        return Decision(
+            outcome="release",
+            reasons=(Reason(code="own", source=f"party {sender}", words="The party's own item."),),
+        )
+    agreement = standing.agreement
+    if agreement is None or not standing.agreement_in_force:
+        return _hold("agreement.not-in-force", "agreement", "No agreement is in force.")
+    refusals = _refusals(agreement, handling, sender, recipient)
+    if refusals:
+        return Decision(outcome="refuse", reasons=refusals)
+    holds = _marking_holds(agreement, handling)
+    stops = _stopping(standing, agreement, handling, (sender, recipient, act))
+    holds += tuple(_stop_reason(order) for order in stops)
+    conditions = _conditions(standing, handling, (sender, recipient, act))
+    missing = tuple(reason for reason, promise in conditions if promise is None)
+    if holds or missing:
+        return Decision(
+            outcome="hold",
+            reasons=holds + tuple(reason for reason in missing),
+            orders=tuple(order.directive.id for order in stops),
+        )
+    reasons = [
+        Reason(
+            code="agreement",
+            source=f"agreement {agreement.id}",
+            words=f"Agreement {agreement.id} is in force and covers kind {handling.kind}.",
+        )
+    ]
+    kind = agreement.kind(handling.kind)
+    if (
+        kind is not None
+        and kind.exempt
+        and _stopping(standing, agreement, handling, (sender, recipient, act), exemption=False)
+    ):
+        reasons.append(
+            Reason(code="exempt", source=f"kind {kind.id}", words=f"Exempt: {kind.title}.")
+        )
+    reasons += [reason for reason, promise in conditions if promise is not None]
+    return Decision(
+        outcome="release",
+        reasons=tuple(reasons),
+        orders=tuple(dict.fromkeys(_order_of(reason) for reason, _ in conditions)),
+        assurances=tuple(dict.fromkeys(p.assurance.id for _, p in conditions if p is not None)),
+    )
+
+
+def _hold(code: str, source: str, words: str) -> Decision:
+    return Decision(outcome="hold", reasons=(Reason(code=code, source=source, words=words),))
+
+
+def _refusals(
+    agreement: Agreement, handling: Handling, sender: str, recipient: str
+) -> tuple[Reason, ...]:
+    source = f"agreement {agreement.id}"
+    collection: Collection | None = agreement.collection(handling.collection)
+    found = []
+    if (
+        collection is None
+        or collection.sender != sender
+        or recipient not in collection.readers
+        or agreement.member(recipient) is None
+    ):
+        found.append(
+            Reason(
+                code="outside-agreement",
+                source=source,
+                words=f"{recipient} is no reader of collection {handling.collection}.",
+            )
+        )
+    if agreement.kind(handling.kind) is None:
+        found.append(
+            Reason(
+                code="outside-agreement",
+                source=source,
+                words=f"Kind {handling.kind} is not in the agreement.",
+            )
+        )
+    if agreement.purpose_required and handling.purpose is None:
+        found.append(
+            Reason(code="purpose.missing", source=source, words="No purpose is stated (R34).")
+        )
+    elif handling.purpose is not None and not any(
+        purpose.id == handling.purpose for purpose in agreement.purposes
+    ):
+        found.append(
+            Reason(
+                code="purpose.excluded",
+                source=source,
+                words=f"Purpose {handling.purpose} is not one of the agreement's.",
+            )
+        )
+    if agreement.grade_required and handling.grade is None:
+        found.append(Reason(code="grade.missing", source=source, words="No grade is given (R34)."))
+    return tuple(found)
+
+
+def _marking_holds(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
+    """Unknown marking means hold; above the agreement's limit means hold (R36)."""
+    limit = TLP_LEVELS.index(agreement.tlp_max)
+    found = []
+    for marking in handling.markings:
+        scheme, _, value = marking.partition(":")
+        if scheme == "tlp" and value in TLP_LEVELS:
+            if TLP_LEVELS.index(value) > limit:
+                found.append(
+                    Reason(
+                        code="marking.above-limit",
+                        source=f"marking {marking}",
+                        words=f"Marked {marking}; the agreement allows tlp:{agreement.tlp_max}.",
+                    )
+                )
+        elif scheme != "statement":
+            found.append(
+                Reason(
+                    code="marking.unknown",
+                    source=f"marking {marking}",
+                    words=f"Marking {marking} is not known here, so nothing is assumed.",
+                )
+            )
+    return tuple(found)
+
+
+def _seen_by(order: Order, handling: Handling, way: tuple[str, str, str]) -> tuple[Cell, ...]:
+    """The cells of this flow from the standpoint of the order's issuer; none if it is neither
+    sender nor recipient, for a party orders its own sending and receiving only (R24)."""
+    sender, recipient, act = way
+    if order.directive.issuer == sender:
+        return handling.cells(party=recipient, direction="out", act=act)
+    if order.directive.issuer == recipient:
+        return handling.cells(party=sender, direction="in", act=act)
+    return ()
+
+
+def _stopping(
+    standing: Standing,
+    agreement: Agreement,
+    handling: Handling,
+    way: tuple[str, str, str],
+    *,
+    exemption: bool = True,
+) -> tuple[Order, ...]:
+    kind = agreement.kind(handling.kind)
+    exempt = exemption and kind is not None and kind.exempt
+    return tuple(
+        order
+        for order in standing.orders
+        if any(
+            covers(stop, cell)
+            for cell in _seen_by(order, handling, way)
+            for stop in order.stops
+            # A kind exempt for safety of life is stopped only where it is named outright (R28).
+            if not exempt or order.directive.scope.kind.names(handling.kind)
+        )
+    )
+
+
+def _conditions(
+    standing: Standing, handling: Handling, way: tuple[str, str, str]
+) -> list[tuple[Reason, Promise | None]]:
+    """Each condition that covers the handling, with the promise that meets it or None."""
+    sender, recipient, _ = way
+    giver_of = {sender: recipient, recipient: sender}
+    found: list[tuple[Reason, Promise | None]] = []
+    for order in standing.orders:
+        cells = _seen_by(order, handling, way)
+        for condition in order.conditions:
+            if not any(covers(condition.scope, cell) for cell in cells):
+                continue
+            giver = giver_of[order.directive.issuer]
+            promise = _promise(standing, condition.template, (giver, order), handling)
+            words = (
+                f"{giver} has assured {condition.template} ({promise.assurance.id})."
+                if promise
+                else f"Waiting for {giver} to assure {condition.template} for {handling.kind}."
+            )
+            code = "assurance" if promise else "assurance.awaiting"
+            source = f"directive {order.directive.id}"
+            found.append((Reason(code=code, source=source, words=words), promise))
+    return found
+
+
+def _promise(standing: Standing, template: str, giver: str, handling: Handling) -> Promise | None:
+    return next(
+        (
+            promise
+            for promise in standing.promises
+            if promise.assurance.template == template
+            and promise.assurance.giver == giver
+            and promise.assurance.holder == order.directive.issuer
+            and handling.kind in promise.assurance.kinds
+            and (not promise.assurance.purposes or handling.purpose in promise.assurance.purposes)
+        ),
+        None,
+    )
+
+
+def _stop_reason(order: Order) -> Reason:
+    directive = order.directive
+    return Reason(
+        code="directive",
+        source=f"directive {directive.id}",
+        words=f"Stopped by {directive.issuer} ({directive.verb} {directive.id}).",
+    )
+
+
+def _order_of(reason: Reason) -> str:
+    return reason.source.removeprefix("directive ")

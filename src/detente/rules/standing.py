@@ -1,0 +1,265 @@
+"""Standing: all that is in force at an instant, as one value.
+
+``fold`` is a pure function of signed acts and of time (R1, R65): public statements are no input.
+It does not check signatures or powers; ``rules.authority`` does so before an act is recorded,
+and only recorded acts are folded.
+
+Both parties fold the same acts and so reach the same digest, whatever the order in which the
+partner's acts arrived. An epoch numbers the standings one node has had and stays with that node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from detente.model import (
+    Agreement,
+    Assurance,
+    Charter,
+    Condition,
+    Directive,
+    Scope,
+    Withdrawal,
+    canonical,
+    digest,
+    without,
+)
+from detente.model.scope import Choice
+
+__all__ = [
+    "Act",
+    "AgreementOpened",
+    "AssuranceGiven",
+    "AssuranceWithdrawn",
+    "CharterSet",
+    "DirectiveEffect",
+    "Order",
+    "Promise",
+    "Standing",
+    "conditions_of",
+    "fold",
+    "stops_of",
+]
+
+
+class CharterSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A party's charter, checked against the one before it."""
+
+    charter: Charter
+    digest: str
+    at_ms: int
+
+
+class AgreementOpened(msgspec.Struct, frozen=True, kw_only=True):
+    """An agreement that all its parties have signed."""
+
+    agreement: Agreement
+    digest: str
+    at_ms: int
+
+
+class DirectiveEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """A directive whose quorum was met at ``at_ms`` by its issuer's ledger."""
+
+    directive: Directive
+    digest: str
+    at_ms: int
+
+
+class AssuranceGiven(msgspec.Struct, frozen=True, kw_only=True):
+    """An assurance signed by an office of its giver that has the power."""
+
+    assurance: Assurance
+    digest: str
+    at_ms: int
+
+
+class AssuranceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """An assurance taken back by its giver."""
+
+    withdrawal: Withdrawal
+    digest: str
+    at_ms: int
+
+
+Act = CharterSet | AgreementOpened | DirectiveEffect | AssuranceGiven | AssuranceWithdrawn
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A directive with its span of force, end excluded; ``until_ms`` None: until further act."""
+
+    directive: Directive
+    digest: str
+    since_ms: int
+    until_ms: int | None
+    stops: tuple[Scope, ...]
+    conditions: tuple[Condition, ...]
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """An assurance with its span of validity, end excluded."""
+
+    assurance: Assurance
+    digest: str
+    since_ms: int
+    until_ms: int
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force under one agreement at ``at_ms``.
+
+    ``orders`` and ``promises`` hold only what is in force now; ``coming`` the directives whose
+    start is still to come; ``past`` the ids of directives that are over. ``next_ms`` is the next
+    instant at which the standing changes by the clock alone; nothing may be released at or past
+    it without folding again. ``digest`` is the same on both sides.
+    """
+
+    agreement: Agreement | None
+    agreement_digest: str
+    opened_ms: int | None
+    agreement_in_force: bool
+    charters: dict[str, CharterSet]
+    orders: tuple[Order, ...]
+    coming: tuple[Order, ...]
+    past: tuple[Order, ...]
+    promises: tuple[Promise, ...]
+    at_ms: int
+    next_ms: int | None
+    digest: str
+
+    def order(self, directive_id: str) -> Order | None:
+        """The order of that id that is in force, or None."""
+        return next((o for o in self.orders if o.directive.id == directive_id), None)
+
+    def charter(self, party: str) -> Charter | None:
+        """The newest charter of a party, or None if none was recorded."""
+        known = self.charters.get(party)
+        return known.charter if known else None
+
+
+def stops_of(directive: Directive) -> tuple[Scope, ...]:
+    """The boxes of cells that a directive stops outright while it is in force."""
+    if directive.verb in ("halt", "suspend"):
+        return (directive.scope,)
+    if directive.verb == "narrow":
+        return without(directive.scope, directive.remains) if directive.remains else ()
+    if directive.purposes:
+        # The flow goes on for the stated purposes only; every other purpose stays stopped.
+        return without(directive.scope, Scope(purpose=Choice.of(*directive.purposes)))
+    return ()
+
+
+def conditions_of(directive: Directive) -> tuple[Condition, ...]:
+    """The conditions under which a directive lets items pass."""
+    return directive.conditions
+
+
+def fold(acts: Iterable[Act], at_ms: int) -> Standing:
+    """The standing at ``at_ms``. Acts later than that are ignored, so any past can be asked."""
+    known = [act for act in acts if act.at_ms <= at_ms]
+    charters: dict[str, CharterSet] = {}
+    opened: AgreementOpened | None = None
+    for act in known:
+        if isinstance(act, CharterSet):
+            before = charters.get(act.charter.party)
+            if before is None or before.charter.version < act.charter.version:
+                charters[act.charter.party] = act
+        elif isinstance(act, AgreementOpened):
+            if opened is None or opened.agreement.version < act.agreement.version:
+                opened = act
+    orders = _orders([act for act in known if isinstance(act, DirectiveEffect)])
+    promises = _promises(known)
+    agreement = opened.agreement if opened else None
+    alive = agreement is not None and agreement.from_ms <= at_ms < agreement.until_ms
+    in_force = tuple(o for o in orders if _within(o.since_ms, o.until_ms, at_ms))
+    valid = tuple(p for p in promises if _within(p.since_ms, p.until_ms, at_ms))
+    instants = [t for o in orders for t in (o.since_ms, o.until_ms) if t is not None]
+    instants += [t for p in promises for t in (p.since_ms, p.until_ms)]
+    instants += [agreement.from_ms, agreement.until_ms] if agreement else []
+    return Standing(
+        agreement=agreement,
+        agreement_digest=opened.digest if opened else "",
+        opened_ms=opened.at_ms if opened else None,
+        agreement_in_force=alive,
+        charters=charters,
+        orders=in_force,
+        coming=tuple(o for o in orders if o.since_ms > at_ms),
+        past=tuple(o for o in orders if o.until_ms is not None and o.until_ms <= at_ms),
+        promises=valid,
+        at_ms=at_ms,
+        next_ms=min((t for t in instants if t > at_ms), default=None),
+        digest=_digest(opened, in_force, valid, alive=alive),
+    )
+
+
+def _within(since_ms: int, until_ms: int | None, at_ms: int) -> bool:
+    return since_ms <= at_ms and (until_ms is None or at_ms < until_ms)
+
+
+def _orders(effects: list[DirectiveEffect]) -> list[Order]:
+    since = {
+        effect.directive.id: max(effect.at_ms, effect.directive.start_ms or 0) for effect in effects
+    }
+    # The instant at which a directive takes force is the instant at which those it supersedes
+    # end: one number serves both, so no millisecond lies between them (R10).
+    ended: dict[str, int] = {}
+    for effect in effects:
+        for old in effect.directive.supersedes:
+            start = since[effect.directive.id]
+            ended[old] = min(start, ended.get(old, start))
+    orders = []
+    for effect in sorted(effects, key=lambda e: (since[e.directive.id], e.directive.id)):
+        directive = effect.directive
+        ends = [t for t in (directive.end_ms, ended.get(directive.id)) if t is not None]
+        orders.append(
+            Order(
+                directive=directive,
+                digest=effect.digest,
+                since_ms=since[directive.id],
+                until_ms=min(ends, default=None),
+                stops=stops_of(directive),
+                conditions=conditions_of(directive),
+            )
+        )
+    return orders
+
+
+def _promises(acts: list[Act]) -> list[Promise]:
+    withdrawn: dict[str, int] = {}
+    for act in acts:
+        if isinstance(act, AssuranceWithdrawn):
+            withdrawn.setdefault(act.withdrawal.assurance, act.at_ms)
+    promises = []
+    for act in acts:
+        if isinstance(act, AssuranceGiven):
+            until = act.assurance.until_ms
+            promises.append(
+                Promise(
+                    assurance=act.assurance,
+                    digest=act.digest,
+                    since_ms=max(act.at_ms, act.assurance.from_ms),
+                    until_ms=min(until, withdrawn.get(act.assurance.id, until)),
+                )
+            )
+    return sorted(promises, key=lambda p: (p.since_ms, p.assurance.id))
+
+
+def _digest(
+    opened: AgreementOpened | None,
+    orders: tuple[Order, ...],
+    promises: tuple[Promise, ...],
+    *,
+    alive: bool,
+) -> str:
+    return digest(
+        canonical(
+            {
+                "agreement": opened.digest if opened else "",
+                "in_force": alive,
+                "assurances": sorted(promise.digest for promise in promises),
+                "orders": sorted([order.digest, order.since_ms] for order in orders),
+            }
+        )
+    )
