@@ -68,26 +68,24 @@ _SEAL = _Seal()
 
 
 class Cleared:
-    """Leave for one shipment to one party, under one epoch, until one instant.
+    """Leave for one shipment to one party, under one epoch.
 
     Not made but by ``Gate.clear``. ``stands`` is asked before every piece that is written.
     """
 
-    __slots__ = ("epoch", "shipment", "stands", "valid_until_us")
+    __slots__ = ("epoch", "shipment", "stands")
 
     def __init__(
         self,
         seal: _Seal,
         shipment: Shipment,
-        current: Current,
+        epoch: int,
         stands: Callable[[Cleared], bool],
     ) -> None:
         if seal is not _SEAL:
             raise Broken("gate.forged", "Expected the gate to clear, got another maker.")
         self.shipment = shipment
-        self.epoch = current.epoch
-        next_ms = current.standing.next_ms
-        self.valid_until_us = None if next_ms is None else next_ms * 1000
+        self.epoch = epoch
         self.stands: Callable[[], bool] = lambda: stands(self)
 
 
@@ -160,19 +158,20 @@ class Gate:
             or self.overdue(shipment.agreement)
         ):
             raise Conflict("gate.moved", f"Expected epoch {epoch} to be current, got another.")
-        return Cleared(_SEAL, shipment, current, self._stands)
+        return Cleared(_SEAL, shipment, epoch, self._stands)
 
     def _stands(self, cleared: Cleared) -> bool:
-        # The epoch alone does not undo a clearance: a later epoch may leave this shipment
-        # untouched. What it covers has been cut by then (``cut``); what the clock covers is
-        # caught here, for the clock warns nobody.
-        if self._shut is not None:
+        # A later epoch may leave a shipment untouched, so the epoch alone does not undo a
+        # clearance that is in the register: what a new standing covers has been cut (``cut``).
+        # What the clock changes warns nobody, so it is asked every time.
+        agreement = cleared.shipment.agreement
+        if self._shut is not None or self.overdue(agreement):
             return False
-        current = self._current.get(cleared.shipment.agreement)
-        if current is not None and current.epoch != cleared.epoch:
-            send = self._sends.get(id(cleared))
-            return send is not None and not send.cut
-        return cleared.valid_until_us is None or self._clock.now_us() < cleared.valid_until_us
+        current = self._current.get(agreement)
+        if current is not None and current.epoch == cleared.epoch:
+            return True
+        send = self._sends.get(id(cleared))
+        return send is not None and not send.cut
 
     def open(self, cleared: Cleared, breaker: Breaker) -> Send:
         """Enter a send into the register before its first byte is written."""

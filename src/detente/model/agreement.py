@@ -63,13 +63,20 @@ class Member(Record, frozen=True, kw_only=True):
 
 
 class Collection(Record, frozen=True, kw_only=True):
-    """One ordered sequence of items from one sender to its readers (TAXII 2.1, 5)."""
+    """One ordered sequence of items from one sender to its readers (TAXII 2.1, 5).
+
+    ``purpose``, ``grade`` and ``unit`` are what the parties agree to take as said where a
+    publisher says nothing: a TAXII client has no field for them.
+    """
 
     name: Code
     id: UUIDText
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^.]+\Z")]
     sender: PartyID
     readers: tuple[PartyID, ...]
+    purpose: Code | None = None
+    grade: str | None = None
+    unit: UnitID | None = None
 
 
 class Kind(Record, frozen=True, kw_only=True):

@@ -158,6 +158,7 @@ def conditions_of(directive: Directive) -> tuple[Condition, ...]:
 
 def fold(acts: Iterable[Act], at_ms: int) -> Standing:
     """The standing at ``at_ms``. Acts later than that are ignored, so any past can be asked."""
+    acts = list(acts)
     known = [act for act in acts if act.at_ms <= at_ms]
     charters: dict[str, CharterSet] = {}
     opened: AgreementOpened | None = None
@@ -178,6 +179,8 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
     instants = [t for o in orders for t in (o.since_ms, o.until_ms) if t is not None]
     instants += [t for p in promises for t in (p.since_ms, p.until_ms)]
     instants += [agreement.from_ms, agreement.until_ms] if agreement else []
+    # A partner's clock may run a little ahead; its act counts when ours gets there.
+    instants += [act.at_ms for act in acts]
     return Standing(
         agreement=agreement,
         agreement_digest=opened.digest if opened else "",

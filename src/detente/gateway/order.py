@@ -1,0 +1,499 @@
+"""Orders: every change of what is in force, from the signed document to the settled gate.
+
+Each change goes the same way, one at a time: check by ``rules.authority``; record in the ledger
+and the store in one transaction; take the new standing through the barrier (``settle``). What a
+crash leaves behind is stated at each step; starting a node runs ``settle`` for every agreement,
+which is the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from detente.errors import Conflict, Missing, NotAuthorised
+from detente.model import Agreement, Assurance, Charter, Directive, Withdrawal, decode
+from detente.model.handling import Handling
+from detente.model.names import Record
+from detente.ports import ActRow, DocumentRow, Tx, View
+from detente.proof import Envelope
+from detente.proof import decode as decode_envelope
+from detente.rules.authority import (
+    check_agreement,
+    check_assurance,
+    check_charter,
+    check_directive,
+    check_withdrawal,
+    document_digest,
+)
+from detente.rules.standing import Standing
+from detente.gateway.book import Book, collection_key
+from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
+from detente.gateway.gate import Current, Cut, Gate, Shipment
+
+__all__ = ["Enacted", "Orders"]
+
+
+class Enacted(Record, frozen=True, kw_only=True):
+    """The answer to an act that changed the standing. ``state`` is only said once it holds."""
+
+    document: str
+    use: str
+    digest: str
+    agreement: str
+    state: Literal["in-force", "coming", "recorded"]
+    recorded_ms: int
+    in_force_ms: int | None
+    epoch: int
+    standing: str
+    nodes: tuple[str, ...]
+    cut_pages: tuple[int, ...]
+
+
+class Orders:
+    """Charters, agreements, directives and assurances; the clock's own changes; expiry."""
+
+    def __init__(self, book: Book, gate: Gate, released: Callable[[], None]) -> None:
+        self._book = book
+        self._gate = gate
+        self._released = released
+        self._turn = asyncio.Lock()
+
+    # --- charters and agreements -----------------------------------------------------------
+
+    async def import_charter(self, data: bytes) -> Enacted:
+        """Accept a party's charter: the first by the operator's word, later ones by the chain."""
+        async with self._turn:
+            envelope = decode_envelope(data)
+            exercise = self._book.me.exercise
+            party = _peek_party(envelope)
+            known = self._book.charter(party)
+            if known is not None and known.digest == document_digest(envelope):
+                raise Conflict("charter.known", f"Expected a new charter of {party}, got the known.")
+            charter = check_charter(
+                envelope, known.charter if known else None, exercise=exercise
+            )
+            agreements = tuple(
+                agreement
+                for agreement in self._book.agreements()
+                if _is_member(self._book.standing(agreement, self._book.now_ms()), charter.party)
+            )
+            row = await self._record(envelope, "charter", charter.party, charter.party, agreements)
+            return self._answer(row, envelope, "", charter.party, ())
+
+    async def import_agreement(self, data: bytes) -> Enacted:
+        """Open an agreement that all its members have signed, or its next version."""
+        async with self._turn:
+            envelope = decode_envelope(data)
+            draft = decode(envelope.payload, Agreement)
+            charters = {
+                member.party: known.charter
+                for member in draft.members
+                if (known := self._book.charter(member.party)) is not None
+            }
+            now = self._book.now_ms()
+            current = (
+                self._book.standing(draft.id, now).agreement
+                if draft.id in self._book.agreements()
+                else None
+            )
+            agreement = check_agreement(
+                envelope, charters, current, exercise=self._book.me.exercise
+            )
+            if agreement.member(self._book.me.party) is None:
+                raise NotAuthorised(
+                    "agreement.not-party",
+                    f"Expected an agreement of {self._book.me.party}, got one of others.",
+                )
+            await self._adopt_charters(agreement)
+            row = await self._record(
+                envelope, "agreement", self._book.me.party, agreement.id, (agreement.id,)
+            )
+            cuts = await self._settle(agreement.id)
+            return self._answer(row, envelope, agreement.id, agreement.id, cuts)
+
+    async def _adopt_charters(self, agreement: Agreement) -> None:
+        """Enter the members' charters under the agreement, so that folding it needs nothing
+        else. A crash after this leaves charters without an agreement, which do nothing."""
+        known = (
+            self._book.standing(agreement.id, self._book.now_ms()).charters
+            if agreement.id in self._book.agreements()
+            else {}
+        )
+        for member in agreement.members:
+            charter = self._book.charter(member.party)
+            if charter is None or member.party in known:
+                continue
+            document = await self._book.store.read(_document(charter.digest))
+            envelope = decode_envelope(document.envelope)
+            await self._record(envelope, "charter", member.party, member.party, (agreement.id,))
+
+    # --- directives and assurances ---------------------------------------------------------
+
+    async def enact(self, data: bytes) -> Enacted:
+        """Put a signed directive of this party into force.
+
+        Answers after the barrier: when it says ``in-force``, no covered byte leaves this node
+        any more. Raises what ``check_directive`` raises and then nothing has changed.
+        """
+        async with self._turn:
+            envelope = decode_envelope(data)
+            standing = await self._fresh(_peek_agreement(envelope))
+            now = self._book.now_ms()
+            directive, signed = check_directive(
+                envelope, standing, at_ms=now, exercise=self._book.me.exercise
+            )
+            if directive.issuer != self._book.me.party:
+                raise NotAuthorised(
+                    "directive.foreign",
+                    f"Expected a directive of {self._book.me.party}, got {directive.issuer}'s.",
+                    hint="Each side enacts its own orders on its own gateway.",
+                )
+            row = await self._record(
+                envelope,
+                "directive",
+                directive.issuer,
+                directive.id,
+                (directive.agreement,),
+                extra=_signature_entries(self._book, envelope, signed, directive),
+            )
+            cuts = await self._settle(directive.agreement)
+            return self._answer(row, envelope, directive.agreement, directive.id, cuts)
+
+    async def import_assurance(self, data: bytes) -> Enacted:
+        """Record an assurance; from then on it counts for what it covers."""
+        async with self._turn:
+            envelope = decode_envelope(data)
+            standing = await self._fresh(_peek_agreement(envelope))
+            assurance = check_assurance(
+                envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+            )
+            if any(p.assurance.id == assurance.id for p in standing.promises):
+                raise Conflict("assurance.replayed", f"Expected a new one, got {assurance.id} again.")
+            row = await self._record(
+                envelope, "assurance", assurance.giver, assurance.id, (assurance.agreement,)
+            )
+            cuts = await self._settle(assurance.agreement)
+            return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
+
+    async def import_withdrawal(self, data: bytes) -> Enacted:
+        """Record that an assurance was taken back; what waits on it is held from now on."""
+        async with self._turn:
+            envelope = decode_envelope(data)
+            standing = await self._fresh(_peek_agreement(envelope))
+            withdrawal = check_withdrawal(
+                envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+            )
+            row = await self._record(
+                envelope, "withdrawal", withdrawal.giver, withdrawal.id, (withdrawal.agreement,)
+            )
+            cuts = await self._settle(withdrawal.agreement)
+            return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
+
+    async def take_peer_act(self, act: PeerAct) -> None:
+        """Record a partner's act, as its ledger proves it, and take its effect.
+
+        It is checked against the standing at its own instant, by the same rules as an own act.
+        """
+        async with self._turn:
+            envelope = decode_envelope(act.envelope)
+            digest = document_digest(envelope)
+            known = self._book.acts(act.agreement)
+            if any(one.digest == digest for one in known):
+                return
+            standing = self._book.standing(act.agreement, act.at_ms)
+            party, name = _check_peer_document(act, envelope, standing, self._book.me.exercise)
+            await self._record(envelope, act.use, party, name, (act.agreement,), peer=act)
+            await self._settle(act.agreement)
+
+    # --- the clock -------------------------------------------------------------------------
+
+    async def tick(self) -> bool:
+        """Do what is due by the clock: changes of standing, expiry in hold. True if anything was
+        due."""
+        due = False
+        for agreement in self._gate.agreements():
+            async with self._turn:
+                if self._gate.overdue(agreement):
+                    await self._settle(agreement)
+                    due = True
+                else:
+                    due = await self._expire(agreement) or due
+        return due
+
+    async def start(self) -> None:
+        """Bring every agreement to its present standing; nothing is served before this.
+
+        Pages whose outcome a crash left open count as cut: their items are offered again unless
+        a receipt says that they came.
+        """
+        async with self._turn:
+            await self._book.store.write(_close_open_pages)
+            for agreement in self._book.agreements():
+                await self._settle(agreement)
+
+    async def _fresh(self, agreement: str) -> Standing:
+        if agreement not in self._book.agreements():
+            raise Missing("agreement.unknown", f"Expected a known agreement, got {agreement}.")
+        if self._gate.overdue(agreement):
+            await self._settle(agreement)
+        return self._book.standing(agreement, self._book.now_ms())
+
+    # --- recording and the barrier ---------------------------------------------------------
+
+    async def _record(
+        self,
+        envelope: Envelope,
+        use: str,
+        party: str,
+        name: str,
+        agreements: tuple[str, ...],
+        *,
+        extra: Iterable[bytes] = (),
+        peer: PeerAct | None = None,
+    ) -> ActRow:
+        """Write the document, its entries and its act in one transaction; then learn it.
+
+        A crash before leaves nothing; a crash after leaves the act, which the start folds.
+        """
+        book = self._book
+        digest = document_digest(envelope)
+        at_ms = peer.at_ms if peer else book.now_ms()
+        entries = tuple(extra)
+        logs = [(one, book.me.log_of(one)) for one in agreements]
+        if use == "charter":
+            logs.insert(0, ("", book.me.node_log))
+
+        def work(tx: Tx) -> list[ActRow]:
+            tx.put_document(
+                DocumentRow(
+                    digest=digest,
+                    use=use,
+                    agreement=agreements[0] if agreements else "",
+                    name=name,
+                    envelope=envelope.encode(),
+                )
+            )
+            rows = []
+            for agreement, log in logs:
+                for entry in entries:
+                    tx.append_entry(log, entry)
+                index = tx.append_entry(log, _act_entry(book, use, party, name, digest, peer))
+                row = ActRow(
+                    agreement=agreement,
+                    use=use,
+                    party=party,
+                    doc=digest,
+                    at_ms=at_ms,
+                    log=log,
+                    index=index,
+                )
+                tx.put_act(row)
+                rows.append(row)
+            return rows
+
+        rows = await book.store.write(work)
+        for row in rows:
+            book.learn(row, envelope)
+        return rows[-1]
+
+    async def _settle(self, agreement: str) -> tuple[Cut, ...]:
+        """Take the present standing through the barrier (design of the gate, steps 1 to 3)."""
+        book, gate = self._book, self._gate
+        standing = book.standing(agreement, book.now_ms())
+        key = f"epoch/{agreement}"
+        stored = await book.store.read(lambda view: int(view.meta(key) or 0))
+        known = gate.current(agreement)
+        current = Current(
+            agreement=agreement,
+            epoch=max(stored, known.epoch if known else 0) + 1,
+            standing=standing,
+        )
+        gate.begin(current)
+        # Only now, when nothing more is cleared, is it read what each feed had released: a
+        # handling first seen a moment ago cannot be missed.
+        covered = await book.store.read(lambda view: covered_by(view, current, book.me.party))
+        cuts = await gate.cut(
+            agreement,
+            lambda s: bool(s.handlings & covered.get((s.collection, s.party), frozenset())),
+            clock=True,
+        )
+        change = Change(current=current, party=book.me.party, now_us=book.clock.now_us())
+
+        def work(tx: Tx) -> None:
+            for cut in cuts:
+                tx.end_page(cut.log, cut.index, "cut")
+            for entry in change_feeds(tx, change, book):
+                tx.append_entry(book.me.log_of(agreement), entry)
+            tx.put_meta(key, str(current.epoch))
+            tx.append_entry(
+                book.me.log_of(agreement),
+                book.entry("standing", epoch=current.epoch, standing=standing.digest),
+            )
+
+        await book.store.write(work)
+        gate.settle(agreement)
+        self._released()
+        return cuts
+
+    async def _expire(self, agreement: str) -> bool:
+        current = self._gate.current(agreement)
+        if current is None:
+            return False
+        change = Change(
+            current=current, party=self._book.me.party, now_us=self._book.clock.now_us()
+        )
+        log = self._book.me.log_of(agreement)
+        if not await self._book.store.read(
+            lambda view: bool(expire_feeds(view, change, self._book))
+        ):
+            return False
+
+        def work(tx: Tx) -> bool:
+            expired = expire_feeds(tx, change, self._book)
+            for row, entries in expired:
+                tx.put_feed(row)
+                for entry in entries:
+                    tx.append_entry(log, entry)
+            return bool(expired)
+
+        return await self._book.store.write(work)
+
+    def _answer(
+        self,
+        row: ActRow,
+        envelope: Envelope,
+        agreement: str,
+        name: str,
+        cuts: tuple[Cut, ...],
+    ) -> Enacted:
+        current = self._gate.current(agreement)
+        coming = current is not None and any(
+            order.directive.id == name for order in current.standing.coming
+        )
+        return Enacted(
+            document=name,
+            use=row.use,
+            digest=document_digest(envelope),
+            agreement=agreement,
+            state="coming" if coming else "in-force" if current else "recorded",
+            recorded_ms=row.at_ms,
+            in_force_ms=None if coming or current is None else self._book.now_ms(),
+            epoch=current.epoch if current else 0,
+            standing=current.standing.digest if current else "",
+            nodes=(self._book.me.host,),
+            cut_pages=tuple(cut.index for cut in cuts),
+        )
+
+
+class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
+    """A partner's act with the place in its ledger that proves it (checked by ``exchange``)."""
+
+    agreement: str
+    use: str
+    envelope: bytes
+    at_ms: int
+    origin: str
+    index: int
+    entry_digest: str
+
+
+def _check_peer_document(
+    act: PeerAct, envelope: Envelope, standing: Standing, exercise: bool  # noqa: FBT001  # one value of the node's, passed on
+) -> tuple[str, str]:
+    """Whose act it is and its name, if it counts by the rules at its own instant."""
+    if act.use == "directive":
+        directive, _ = check_directive(envelope, standing, at_ms=act.at_ms, exercise=exercise)
+        return directive.issuer, directive.id
+    if act.use == "assurance":
+        assurance = check_assurance(envelope, standing, at_ms=act.at_ms, exercise=exercise)
+        return assurance.giver, assurance.id
+    if act.use == "withdrawal":
+        withdrawal = check_withdrawal(envelope, standing, at_ms=act.at_ms, exercise=exercise)
+        return withdrawal.giver, withdrawal.id
+    raise Conflict("peer.act", f"Expected directive, assurance or withdrawal, got {act.use}.")
+
+
+_ENTRY_ACTS: dict[str, Any] = {
+    "charter": "charter",
+    "agreement": "agreement.open",
+    "directive": "directive.effect",
+    "assurance": "assurance",
+    "withdrawal": "assurance.withdraw",
+}
+
+
+def _act_entry(
+    book: Book, use: str, party: str, name: str, digest: str, peer: PeerAct | None
+) -> bytes:
+    if peer is not None:
+        return book.entry(
+            "peer.act",
+            doc=digest,
+            party=party,
+            ref=name,
+            verb=use,
+            entry=peer.entry_digest,
+            origin=peer.origin,
+            index=peer.index,
+        )
+    return book.entry(_ENTRY_ACTS[use], doc=digest, party=party, ref=name)
+
+
+def _signature_entries(
+    book: Book, envelope: Envelope, signed: frozenset[str], directive: Directive
+) -> list[bytes]:
+    """Each signature is an entry of its own, so that who signed stays provable (3.3)."""
+    from_model = []
+    for signature in envelope.signatures:
+        keyid = signature.keyid or ""
+        if keyid in signed:
+            from_model.append(
+                book.entry(
+                    "directive.sign",
+                    doc=document_digest(envelope),
+                    ref=directive.id,
+                    by={"keyid": keyid},
+                    sig=base64.b64encode(signature.sig).decode(),
+                )
+            )
+    return from_model
+
+
+def _is_member(standing: Standing, party: str) -> bool:
+    return standing.agreement is not None and standing.agreement.member(party) is not None
+
+
+def _peek_party(envelope: Envelope) -> str:
+    return decode(envelope.payload, Charter).party
+
+
+class _Peek(msgspec.Struct, frozen=True):
+    agreement: str
+
+
+def _peek_agreement(envelope: Envelope) -> str:
+    """The agreement a document names, before anything of it is believed."""
+    try:
+        return msgspec.json.decode(envelope.payload, type=_Peek).agreement
+    except msgspec.DecodeError as error:
+        raise Missing("agreement.unknown", "Expected a document that names an agreement.") from error
+
+
+def _document(digest: str) -> Callable[[View], DocumentRow]:
+    def work(view: View) -> DocumentRow:
+        row = view.document(digest)
+        if row is None:
+            raise Missing("document.unknown", f"Expected a known document, got {digest}.")
+        return row
+
+    return work
+
+
+def _close_open_pages(tx: Tx) -> None:
+    for page in tx.pages_open():
+        tx.end_page(page.log, page.index, "cut")
