@@ -1,0 +1,558 @@
+"""Feed: what one party may read of one collection, without a row per item.
+
+A collection is one append-only sequence of entries ``(seq, added_us, handling)``: ``seq`` dense
+from 0, ``added_us`` strictly increasing, ``handling`` an interned number. A feed says for every
+entry where it stands towards the party, in ranges only:
+
+- a **grant** hands over the entries of some handlings in ``[a, b)``. A *live* grant gives them at
+  their own ``added_us``; a *late* one, made when something was kept back before, at
+  ``shift_us + seq``. Grants lie in the order of time; the last one is live and open.
+- a **stay** keeps the entries of one handling in ``[a, b)`` back: they wait (``held``, ``under
+  review``) or are gone for good, on the record (``expired``, ``refused``).
+
+Every entry of a handling is in exactly one grant or exactly one stay, and one of the two is open
+at its end and takes what comes next: that is the handling's *outcome*. So publishing writes
+nothing here, and a change of the standing costs in proportion to handlings and grants, whether
+ten entries wait or ten million.
+
+The **mark** is the point up to which the party has been served. What lies behind it was given and
+stays where it is. What lies after it is *unread*: if its handling may no longer be read, it is
+withdrawn into a stay, and comes back later as a late grant, at times no reader has passed yet.
+That is why a reader that only ever moves its cursor forward misses nothing and gets nothing
+twice. A stop also hides what lies behind the mark (``segments``): a stop is a stop.
+
+A page that was cut needs nothing here: the mark has not moved past it. If its receipt comes after
+all, ``received`` puts exactly its entries back to where the reader found them.
+
+Known limit: the mark is the party's, not each reader's. A second reader of the same party that
+lies behind the mark when a stop falls passes over what is hidden, and has to read again from its
+old place after resumption. Readers that share a collection by handling do not disturb each other.
+
+Pure; nothing here knows parties, kinds or reasons. Not checked: that ``end``, ``seq`` and times
+given by the caller are those of the collection.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from detente.errors import Broken, Conflict, Invalid, Missing
+from detente.rules.grant import (
+    OPEN,
+    START,
+    Grant,
+    Late,
+    Point,
+    Span,
+    Stay,
+    carved,
+    first_after,
+    first_reaching,
+    joined,
+    merged,
+    place,
+    point_of,
+    swept,
+    time_of,
+    without,
+)
+
+__all__ = [
+    "OPEN",
+    "START",
+    "Feed",
+    "Grant",
+    "Outcome",
+    "Point",
+    "Range",
+    "State",
+    "Stay",
+    "change",
+    "check_feed",
+    "expire",
+    "first_seen",
+    "grant_of",
+    "open_feed",
+    "outcome_of",
+    "point_of",
+    "ranges",
+    "received",
+    "review",
+    "segments",
+    "served",
+    "state_of",
+    "time_of",
+]
+
+#: ``moderate``: entries wait under review, and single ones may be given. A plain ``hold`` would
+#: have to hide what was reviewed, or could not tell it from what a stop must hide.
+Outcome = Literal["release", "moderate", "hold", "refuse"]
+
+#: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
+State = Literal["queued", "given", "held", "under review", "expired", "refused"]
+
+_Was = Literal["queued", "reviewed", "held", "under review", "new"]
+_Fate = Literal["queued", "held", "under review", "refused"]
+
+#: What becomes of an entry when its handling turns to an outcome, by what it was: unread and
+#: released by range (``queued``) or one by one (``reviewed``), waiting in one of two ways, or not
+#: published yet. It depends on nothing else, not even on the outcome before:
+#:
+#: - what is under review leaves it only one by one, or by refusal;
+#: - what was reviewed goes on under ``moderate``, but a stop sends it back to be reviewed again,
+#:   for it is resumed under other circumstances;
+#: - ``held`` that turns to ``release`` is given late, or goes under review if its kind asks for
+#:   that after a stop (``review`` of ``change``);
+#: - what has been given, has expired or was refused stays what it is.
+_FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
+    "release": {
+        "queued": "queued",
+        "reviewed": "queued",
+        "held": "queued",
+        "under review": "under review",
+        "new": "queued",
+    },
+    "moderate": {
+        "queued": "under review",
+        "reviewed": "queued",
+        "held": "under review",
+        "under review": "under review",
+        "new": "under review",
+    },
+    "hold": {
+        "queued": "held",
+        "reviewed": "under review",
+        "held": "held",
+        "under review": "under review",
+        "new": "held",
+    },
+    "refuse": {
+        "queued": "refused",
+        "reviewed": "refused",
+        "held": "refused",
+        "under review": "refused",
+        "new": "refused",
+    },
+}
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Where the entries ``a <= seq < b`` of one handling stand."""
+
+    handling: int
+    a: int
+    b: int
+    state: State
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """What one party may read of one collection.
+
+    ``outcomes`` has every handling of the collection, sorted; ``grants`` are in order of time;
+    ``stays`` are sorted by handling and place. ``mark`` is how far the party has been served;
+    ``ahead`` names the handlings for which a reader of these alone has come further.
+    """
+
+    outcomes: tuple[tuple[int, Outcome], ...]
+    grants: tuple[Grant, ...]
+    stays: tuple[Stay, ...] = ()
+    mark: Point = START
+    ahead: tuple[tuple[int, Point], ...] = ()
+
+
+# --- the standing ------------------------------------------------------------------------------
+
+
+def open_feed(outcomes: Mapping[int, Outcome]) -> Feed:
+    """The feed of a party that joins, now or late: the whole history of what is released is live,
+    and all the rest waits, or is refused, from the first entry on."""
+    feed = Feed(outcomes=(), grants=(Grant(0, OPEN, frozenset()),))
+    for handling, outcome in sorted(outcomes.items()):
+        feed = first_seen(feed, handling, outcome, 0)
+    return feed
+
+
+def first_seen(feed: Feed, handling: int, outcome: Outcome, at_seq: int) -> Feed:
+    """Take in a handling whose first entry is ``at_seq``, decided then and there.
+
+    Refused with ``Conflict`` if the feed knows the handling: only ``change`` may decide anew.
+    """
+    if handling in dict(feed.outcomes):
+        raise Conflict("feed.handling.known", f"Expected a new handling, got {handling}.")
+    outcomes = tuple(sorted((*feed.outcomes, (handling, outcome))))
+    fate = _FATES[outcome]["new"]
+    if fate == "queued":
+        # The live grant may begin before ``at_seq``: there is no entry of the handling there.
+        live = replace(feed.grants[-1], handlings=feed.grants[-1].handlings | {handling})
+        return replace(feed, outcomes=outcomes, grants=(*feed.grants[:-1], live))
+    stays = merged((*feed.stays, Stay(handling, at_seq, OPEN, fate)))
+    return replace(feed, outcomes=outcomes, stays=stays)
+
+
+def change(
+    feed: Feed,
+    outcomes: Mapping[int, Outcome],
+    *,
+    end: int,
+    base_us: int,
+    review: Collection[int] = (),
+) -> tuple[Feed, int]:
+    """Bring the feed to a new standing; ``_FATES`` says what becomes of what.
+
+    ``outcomes`` must have exactly the handlings of the feed; ``end`` is the collection's next
+    sequence number; ``base_us`` must lie above every time the feed has given or could give;
+    handlings in ``review`` are not released by range. What is given late comes in the order of
+    the collection, whatever its handlings, so that a relationship follows what it relates.
+
+    Returns the feed and the least time that later entries may have (``base_us`` if nothing was
+    given late): the caller moves the collection's clock there in the same transaction. If no
+    outcome changes, the feed is returned as it is.
+    """
+    known = dict(feed.outcomes)
+    if known.keys() != outcomes.keys():
+        raise Invalid(
+            "feed.handlings",
+            f"Expected outcomes for handlings {sorted(known)}, got {sorted(outcomes)}.",
+        )
+    turned = {h: outcome for h, outcome in outcomes.items() if known[h] != outcome}
+    if not turned:
+        return feed, base_us
+    _check_base(feed, base_us)
+    kept, moved = _turn_stays(feed.stays, turned, review, end)
+    grants, withdrawn = _withdraw(feed, turned, end)
+    moved += withdrawn
+    moved += [(_FATES[outcome]["new"], (h, end, OPEN)) for h, outcome in turned.items()]
+    given = [span for fate, span in moved if fate == "queued" and span[2] != OPEN]
+    late, clock_us = _given_late(given, end, base_us)
+    live = Grant(end, OPEN, frozenset(h for h, o in outcomes.items() if o == "release"))
+    changed = replace(
+        feed,
+        outcomes=tuple(sorted(outcomes.items())),
+        grants=joined((*grants, *late, live)),
+        stays=merged((*kept, *(Stay(*span, fate) for fate, span in moved if fate != "queued"))),
+    )
+    return changed, clock_us
+
+
+def _turn_stays(
+    stays: Iterable[Stay], turned: Mapping[int, Outcome], review: Collection[int], end: int
+) -> tuple[list[Stay], list[tuple[_Fate, Span]]]:
+    """Split into stays that remain as they are (closed at ``end`` if their handling turned) and
+    ranges that waited and have a new fate."""
+    kept: list[Stay] = []
+    moved: list[tuple[_Fate, Span]] = []
+    for stay in stays:
+        if stay.handling not in turned:
+            kept.append(stay)
+            continue
+        b = min(stay.b, end)
+        if stay.state == "expired" or stay.state == "refused":
+            kept.append(replace(stay, b=b))
+            continue
+        fate = _FATES[turned[stay.handling]][stay.state]
+        if fate == "queued" and stay.handling in review:
+            fate = "under review"
+        moved.append((fate, (stay.handling, stay.a, b)))
+    return kept, moved
+
+
+def _withdraw(
+    feed: Feed, turned: Mapping[int, Outcome], end: int
+) -> tuple[list[Grant], list[tuple[_Fate, Span]]]:
+    """Close the live grant at ``end`` and take out of the grants what is unread and may no longer
+    be read. A grant in which the mark lies is split there, for these handlings only."""
+    grants = _closed(feed.grants, end)
+    first = first_reaching(grants, feed.mark)
+    left = grants[:first]
+    withdrawn: list[tuple[_Fate, Span]] = []
+    ahead = dict(feed.ahead)
+    for grant in grants[first:]:
+        was: _Was = "reviewed" if grant.late and grant.late.reviewed else "queued"
+        out = []
+        for h in grant.handlings & turned.keys():
+            fate = _FATES[turned[h]][was]
+            unread = first_after(grant, ahead.get(h, feed.mark))
+            if fate != "queued" and unread < grant.b:
+                out.append((h, unread, grant.b))
+                withdrawn.append((fate, out[-1]))
+        left += without(grant, out)
+    return left, withdrawn
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def segments(feed: Feed, after: Point, only: Collection[int] | None = None) -> Iterator[Grant]:
+    """What may be read now after a point: slices of grants in order of time.
+
+    Each has only the handlings that may be read under the present outcomes (and are in ``only``,
+    if given), behind the mark as well; slices without any are left out. The last may be open.
+
+    To take a page, walk the slices and, in each, the collection's entries ``[a, min(b, end))``,
+    passing over other handlings, until the page is full. Then the page is recorded as the slices
+    it used, the last cut off behind its last entry. Finding the first slice costs the logarithm
+    of the number of grants, at any depth; a cursor that comes as a time needs one look into the
+    collection (``Point(us, first entry added after us)``).
+    """
+    outcomes = dict(feed.outcomes)
+    for index in range(first_reaching(feed.grants, after), len(feed.grants)):
+        grant = feed.grants[index]
+        handlings = _readable(grant, outcomes)
+        if only is not None:
+            handlings &= frozenset(only)
+        if handlings:
+            yield replace(grant, a=first_after(grant, after), handlings=handlings)
+
+
+def served(feed: Feed, until: Point, only: Collection[int] | None = None) -> Feed:
+    """A page was delivered up to ``until``. The mark never moves back.
+
+    ``only``: the handlings to which the reader keeps itself, if it does; the mark moves for these
+    alone. Not to be called for a page picked in another way, such as by object: it has not passed
+    what it left out.
+    """
+    if only is None:
+        if until <= feed.mark:
+            return feed
+        return replace(feed, mark=until, ahead=tuple(x for x in feed.ahead if x[1] > until))
+    ahead = dict(feed.ahead)
+    further = {h: until for h in only if until > ahead.get(h, feed.mark)}
+    return replace(feed, ahead=tuple(sorted((ahead | further).items()))) if further else feed
+
+
+def received(
+    feed: Feed, page: Iterable[Grant], until: Point, only: Collection[int] | None = None
+) -> Feed:
+    """The receipt of a page that had been cut came after all: exactly its entries were given.
+
+    They are taken out of wherever they are by now (a stay, even one that is over, or a later
+    grant not read yet) and put back at the times at which the reader has them; the mark follows
+    as in ``served``. What has been given a second time meanwhile stays there. The same receipt
+    again changes nothing.
+    """
+    for piece in page:
+        if piece.b == OPEN:
+            raise Invalid("feed.page", "Expected slices that end where the page did, got open.")
+        feed = _restore(feed, piece)
+    return served(feed, until, only)
+
+
+def _restore(feed: Feed, piece: Grant) -> Feed:
+    stays, taken = carved(feed.stays, piece.handlings, piece.a, piece.b)
+    found = [(stay.handling, stay.a, stay.b) for stay in taken]
+    grants, same = [], []
+    ahead = dict(feed.ahead)
+    for grant in feed.grants:
+        if grant.late == piece.late and grant.a < piece.b and piece.a < grant.b:
+            same.append(grant)
+            continue
+        out = []
+        for h in grant.handlings & piece.handlings:
+            a = max(piece.a, first_after(grant, ahead.get(h, feed.mark)))
+            if a < min(piece.b, grant.b):
+                out.append((h, a, min(piece.b, grant.b)))
+        found += out
+        grants += without(grant, out)
+    if not found:
+        return feed
+    spans = [(h, grant.a, grant.b) for grant in same for h in grant.handlings]
+    grants += [Grant(*swept, piece.late) for swept in swept(spans + found)]
+    return replace(feed, grants=joined(sorted(grants, key=place)), stays=stays)
+
+
+# --- single acts on what waits -----------------------------------------------------------------
+
+
+def expire(feed: Feed, handling: int, upto: int, *, under_review: bool = False) -> Feed:
+    """What waits of this handling before ``upto`` (the first entry still young enough) is gone, on
+    the record. What is under review expires only if so told. Granted entries never expire."""
+    states = {"held", "under review"} if under_review else {"held"}
+    stays, taken = carved(feed.stays, {handling}, 0, upto, states)
+    if not taken:
+        return feed
+    return replace(feed, stays=merged((*stays, *(replace(s, state="expired") for s in taken))))
+
+
+def review(
+    feed: Feed,
+    handling: int,
+    seq: int,
+    verdict: Literal["release", "refuse"],
+    *,
+    end: int,
+    base_us: int,
+) -> tuple[Feed, int]:
+    """One waiting entry is released, as a late grant of its own, or refused for good.
+
+    Refused with ``Missing`` if the entry does not wait; with ``Conflict`` if it should be
+    released while its handling is stopped. Refusing is possible at any time. ``end``, ``base_us``
+    and what is returned are as for ``change``.
+    """
+    stays, taken = carved(feed.stays, {handling}, seq, seq + 1, {"held", "under review"})
+    if not taken:
+        raise Missing(
+            "feed.review.not-waiting",
+            f"Expected a waiting entry, got entry {seq} of handling {handling}, which is not.",
+        )
+    if verdict == "refuse":
+        gone = Stay(handling, seq, seq + 1, "refused")
+        return replace(feed, stays=merged((*stays, gone))), base_us
+    if outcome_of(feed, handling) not in ("release", "moderate"):
+        raise Conflict(
+            "feed.review.stopped",
+            f"Expected a handling that may be released, got {handling}, which is stopped.",
+            hint="Review it again when the stop is lifted.",
+        )
+    _check_base(feed, base_us)
+    late, clock_us = _given_late([(handling, seq, seq + 1)], end, base_us, reviewed=True)
+    live = replace(feed.grants[-1], a=end)
+    grants = joined((*_closed(feed.grants, end), *late, live))
+    return replace(feed, grants=grants, stays=stays), clock_us
+
+
+# --- asking ------------------------------------------------------------------------------------
+
+
+def outcome_of(feed: Feed, handling: int) -> Outcome:
+    """The outcome of a handling; ``Missing`` if the feed does not know it."""
+    outcome = dict(feed.outcomes).get(handling)
+    if outcome is None:
+        raise Missing("feed.handling.unknown", f"Expected a known handling, got {handling}.")
+    return outcome
+
+
+def grant_of(feed: Feed, handling: int, seq: int) -> Grant | None:
+    """The grant that contains the entry, for a trace; None if it is kept back."""
+    return next((g for g in feed.grants if handling in g.handlings and g.a <= seq < g.b), None)
+
+
+def state_of(feed: Feed, handling: int, seq: int) -> State:
+    """Where an entry stands. ``given`` says that the mark has passed it; which page served it,
+    and whether a receipt came, the pages know."""
+    outcome_of(feed, handling)
+    grant = grant_of(feed, handling, seq)
+    if grant is not None:
+        mark = dict(feed.ahead).get(handling, feed.mark)
+        return "queued" if first_after(grant, mark) <= seq else "given"
+    for stay in feed.stays:
+        if stay.handling == handling and stay.a <= seq < stay.b:
+            return stay.state
+    raise Missing("feed.entry", f"Expected an entry of handling {handling}, got {seq}.")
+
+
+def ranges(feed: Feed, end: int) -> Iterator[Range]:
+    """Where everything before ``end`` stands: disjoint ranges, to be counted with the counters of
+    the collection. A range may hold no entry at all."""
+    ahead = dict(feed.ahead)
+    for grant in feed.grants:
+        for h in sorted(grant.handlings):
+            unread = first_after(grant, ahead.get(h, feed.mark))
+            yield from _range(h, grant.a, min(unread, end), "given")
+            yield from _range(h, unread, min(grant.b, end), "queued")
+    for stay in feed.stays:
+        yield from _range(stay.handling, stay.a, min(stay.b, end), stay.state)
+
+
+def _range(handling: int, a: int, b: int, state: State) -> Iterator[Range]:
+    if a < b:
+        yield Range(handling, a, b, state)
+
+
+def _readable(grant: Grant, outcomes: Mapping[int, Outcome]) -> frozenset[int]:
+    """The handlings of the grant that may be read now: a moderated one only where reviewed."""
+    reviewed = grant.late is not None and grant.late.reviewed
+    return frozenset(
+        h
+        for h in grant.handlings
+        if outcomes[h] == "release" or (reviewed and outcomes[h] == "moderate")
+    )
+
+
+def _closed(grants: Sequence[Grant], end: int) -> list[Grant]:
+    """The grants with the live one closed at ``end``; gone if nothing is in it."""
+    *before, live = grants
+    if end < live.a:
+        raise Invalid("feed.end", f"Expected an end of at least {live.a}, got {end}.")
+    return [*before, replace(live, b=end)] if live.handlings and live.a < end else before
+
+
+def _given_late(
+    spans: Iterable[Span], at: int, base_us: int, *, reviewed: bool = False
+) -> tuple[list[Grant], int]:
+    """Late grants of these ranges from ``base_us`` on, and the first time after them. The times
+    run on over ranges that lie apart, so a gap between them costs none."""
+    grants = []
+    for a, b, handlings in swept(spans):
+        grants.append(Grant(a, b, handlings, Late(at, base_us - a, reviewed)))
+        base_us += b - a
+    return grants, base_us
+
+
+def _check_base(feed: Feed, base_us: int) -> None:
+    late_us = next((g.late.shift_us + g.b - 1 for g in reversed(feed.grants) if g.late), -1)
+    latest_us = max(feed.mark.us, late_us)
+    if base_us <= latest_us:
+        raise Invalid("feed.base", f"Expected a time above {latest_us}, got {base_us}.")
+
+
+# --- the invariants ----------------------------------------------------------------------------
+
+
+def check_feed(feed: Feed, end: int) -> None:
+    """Raise ``Broken`` unless the feed is sound as a value: grants in order of time, every entry
+    of a handling from its first on in exactly one place, nothing unread that may not be read.
+
+    Not checked: times of live grants, which only the collection knows.
+    """
+    spans: dict[int, list[tuple[int, int, State]]] = defaultdict(list)
+    for grant in feed.grants:
+        for h in grant.handlings:
+            spans[h].append((grant.a, grant.b, "queued"))
+    for stay in feed.stays:
+        spans[stay.handling].append((stay.a, stay.b, stay.state))
+    _demand(feed.stays == merged(feed.stays), "stays", feed.stays)
+    _demand(spans.keys() == {h for h, _ in feed.outcomes}, "handlings", sorted(spans))
+    for h, outcome in feed.outcomes:
+        cover = sorted(spans[h])
+        _demand(all(x[1] == y[0] for x, y in pairwise(cover)), "cover", h)
+        _demand(cover[-1][1:] == (OPEN, _FATES[outcome]["new"]), "open", h)
+        for _, _, was in cover:
+            if was == "held" or was == "under review":
+                # What waits is where this outcome would have sent it.
+                _demand(_FATES[outcome][was] == was, "waits", h)
+    _check_grants(feed, end)
+
+
+def _check_grants(feed: Feed, end: int) -> None:
+    outcomes = dict(feed.outcomes)
+    ahead = dict(feed.ahead)
+    *closed, live = feed.grants
+    _demand(live.late is None and live.b == OPEN and live.a <= end, "live", live)
+    _demand(live.handlings == {h for h, o in feed.outcomes if o == "release"}, "live", live)
+    for grant in closed:
+        last = grant.b if grant.late is None else grant.late.at
+        _demand(bool(grant.handlings) and grant.a < grant.b <= last <= end, "grant", grant)
+    for one, two in pairwise(feed.grants):
+        _demand(place(one) < place(two), "order", two)
+        # Entries at or behind ``two`` begin where those of ``one`` have ended.
+        ended = Point(one.late.shift_us + one.b - 1, one.late.at) if one.late else Point(-1, one.b)
+        if two.late and one.late:
+            _demand(ended.us < two.late.shift_us + two.a, "time", two)
+        else:
+            _demand(ended.seq <= (two.late.at if two.late else two.a), "time", two)
+    for grant in feed.grants[first_reaching(feed.grants, feed.mark) :]:
+        for h in grant.handlings - _readable(grant, outcomes):
+            behind = first_after(grant, ahead.get(h, feed.mark)) == grant.b
+            _demand(behind, "unread", grant)
+    _demand(all(point > feed.mark for _, point in feed.ahead), "ahead", feed.ahead)
+
+
+def _demand(true: bool, code: str, got: object) -> None:
+    if not true:
+        raise Broken(f"feed.{code}", f"Expected a sound feed, got {got}.")
