@@ -266,7 +266,7 @@ class Delivery:
         if row is None:
             raise _no_feed(ask)
         after = Point(ask.after_us, view.seq_after(key, ask.after_us))
-        gather = _Gather(view, key, ask.limit, self._kept)
+        gather = _Gather(view, key, ask, self._kept)
         wanted = (
             sorted(seq for one in ask.ids for seq in view.find(key, object_key(one)))
             if ask.ids
@@ -333,10 +333,11 @@ class _Gather:
     """Takes entries out of slices of grants until a page is full; one entry more shows that
     there is more."""
 
-    def __init__(self, view: View, key: str, limit: int, kept: _Kept) -> None:
+    def __init__(self, view: View, key: str, ask: PageAsk, kept: _Kept) -> None:
         self._view = view
         self._key = key
-        self._limit = limit
+        self._limit = ask.limit
+        self._exact = bool(ask.ids)
         self._kept = kept
         self._end = view.collection(key).end
         self._stretches: list[_Stretch] = []
@@ -409,7 +410,8 @@ class _Gather:
     def _add(self, grant: Grant, found: list[_Stretch]) -> None:
         for stretch in found:
             piece = msgspec.structs.replace(grant, a=stretch.a, b=stretch.b)
-            if self._pieces and _continues(self._pieces[-1], piece):
+            # Where single objects were asked for, what lies between them was not given.
+            if not self._exact and self._pieces and _continues(self._pieces[-1], piece):
                 piece = msgspec.structs.replace(piece, a=self._pieces.pop().a)
             self._pieces.append(piece)
             if not self._stretches:

@@ -11,33 +11,594 @@ Nothing here delays a restriction: a notice that cannot be brought stays to be f
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from detente.errors import Conflict, DetenteError, Invalid, Missing, NotAuthorised, PeerError
-from detente.gateway.ask import stopped_of
-from detente.gateway.book import ROOT_MEDIA, Book, collection_key
-from detente.gateway.deliver import Delivery, PageAsk
-from detente.gateway.gate import Cleared
+from detente.gateway.book import ROOT_MEDIA, Book
+from detente.gateway.deliver import Delivery, Nothing, PageAsk, Ready, Sheet
 from detente.gateway.intake import Intake, Received
 from detente.gateway.order import Orders, PeerAct
-from detente.model import Charter, Entry, canonical, decode, digest, encode
+from detente.gateway.witness import Witness, ledger_vkey, proof_of
+from detente.model import Charter, Entry, decode, digest, encode
 from detente.model.names import Record
 from detente.model.transfer import ActsPage, PageSheet, PeerActSheet, Receipt, Request
-from detente.ports import Courier, PeerRow, Tx, View
+from detente.ports import ActRow, Courier, DocumentRow, PeerRow, Tx, View
 from detente.proof import (
     Envelope,
     check_commitment,
     check_proof,
-    inclusion_proof,
-    root_of,
     leaf_hash,
+    root_of,
     sign,
     signers,
 )
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import keys_of, open_document, payload_type
+
+__all__ = ["Exchange", "PeerState", "SyncReport"]
+
+#: A partner's clock may be this far ahead before its acts are refused.
+SKEW_MS_MAX = 5 * 60 * 1000
+#: Pages taken from one partner in one go, so that no partner keeps the node to itself.
+PAGES_MAX = 10_000
+ACTS_MAX = 200
+
+
+class PeerState(Record, frozen=True, kw_only=True):
+    """What this node knows of a partner's gateway: how many of its acts it has, its place in
+    each feed, the newest head of its ledger, receipts that have not been brought yet, and the
+    last serial heard from it."""
+
+    acts: int = 0
+    places: dict[str, int] = {}
+    size: int = 0
+    root: str = ""
+    receipts: tuple[str, ...] = ()
+    serial: int = 0
+    standing: str = ""
+    heard_ms: int = 0
+
+
+class SyncReport(Record, frozen=True, kw_only=True):
+    """What one exchange with a partner brought."""
+
+    party: str
+    agreement: str
+    acts: int
+    pages: int
+    items: int
+    known: int
+    stopped: dict[str, str]
+    standing_same: bool
+    cosigned: int | None
+    refused: tuple[str, ...]
+
+
+class Exchange:
+    """Serves partners' requests and makes this node's own."""
+
+    def __init__(
+        self,
+        book: Book,
+        orders: Orders,
+        delivery: Delivery,
+        intake: Intake,
+        witness: Witness,
+        courier: Courier,
+    ) -> None:
+        self._book = book
+        self._orders = orders
+        self._delivery = delivery
+        self._intake = intake
+        self._witness = witness
+        self._courier = courier
+
+    # --- peers -----------------------------------------------------------------------------
+
+    async def add_peer(self, party: str, agreement: str, address: str) -> PeerRow:
+        """Remember where a partner's gateway is. Its charter must be known; a new address for a
+        known peer keeps what is known of its ledger."""
+        self._charter(party)
+        known = await self.peer(party, agreement)
+        row = PeerRow(
+            party=party,
+            agreement=agreement,
+            address=address.rstrip("/"),
+            state=known.state if known else encode(PeerState()),
+        )
+        await self._book.store.write(lambda tx: tx.put_peer(row))
+        return row
+
+    async def peers(self) -> list[PeerRow]:
+        """Every partner's gateway this node knows."""
+        return await self._book.store.read(lambda view: view.peers())
+
+    async def peer(self, party: str, agreement: str) -> PeerRow | None:
+        """One partner's gateway under one agreement."""
+        rows = await self.peers()
+        return next((r for r in rows if (r.party, r.agreement) == (party, agreement)), None)
+
+    def _charter(self, party: str) -> Charter:
+        known = self._book.charter(party)
+        if known is None:
+            raise Missing(
+                "charter.unknown",
+                f"Expected the charter of {party}, got none.",
+                hint="Import it with `detente charter import`.",
+            )
+        return known.charter
+
+    # --- serving a partner -----------------------------------------------------------------
+
+    async def hear(self, body: bytes, what: str) -> Request:
+        """The request in a signed body, if a node key of its sender signed it for this node and
+        it was not heard before."""
+        envelope = decode_envelope(body)
+        request = open_document(envelope, "request", Request, exercise=self._book.me.exercise)
+        if request.to != self._book.me.party or request.what != what:
+            raise NotAuthorised(
+                "peer.addressee",
+                f"Expected a request `{what}` to {self._book.me.party}, got `{request.what}` "
+                f"to {request.to}.",
+            )
+        self._check_node_key(envelope, request.sender)
+        await self._book.store.write(lambda tx: self._take_serial(tx, request))
+        return request
+
+    def _check_node_key(self, envelope: Envelope, party: str) -> None:
+        charter = self._charter(party)
+        office = charter.office(charter.node) if charter.node else None
+        allowed = set(office.keys) if office else set()
+        if not signers(envelope, keys_of(charter).values()) & allowed:
+            raise NotAuthorised(
+                "peer.signature", f"Expected a signature by a node key of {party}, got none."
+            )
+
+    def _take_serial(self, tx: Tx, request: Request) -> None:
+        row = _peer_row(tx, request.sender, request.agreement)
+        if row is None:
+            raise NotAuthorised(
+                "peer.unknown",
+                f"Expected a known peer under {request.agreement}, got {request.sender}.",
+                hint="Add it with `detente peer add`.",
+            )
+        state = decode(row.state, PeerState)
+        if request.serial <= state.serial:
+            raise Conflict(
+                "peer.replayed",
+                f"Expected a serial above {state.serial}, got {request.serial}.",
+                hint="A request is used once; make a new one.",
+            )
+        _put_state(tx, row, msgspec.structs.replace(state, serial=request.serial))
+
+    async def serve_acts(self, request: Request) -> bytes:
+        """This party's acts under the agreement from ``since`` on, each with its proof."""
+        book = self._book
+        log = book.me.log_of(request.agreement)
+        own = await book.store.read(lambda view: _own_acts(view, request.agreement, book.me.party))
+        part = own[request.since : request.since + ACTS_MAX]
+        sheets = [
+            await book.store.read(lambda view, row=row: _act_sheet(view, row))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            for row in part
+        ]
+        checkpoint = await book.store.read(lambda view: view.checkpoint(log) or b"")
+        standing = book.standing(request.agreement, book.now_ms())
+        page = ActsPage(
+            agreement=request.agreement,
+            sender=book.me.party,
+            exercise=book.me.exercise,
+            acts=tuple(sheets),
+            total=len(own),
+            standing=standing.digest,
+            checkpoint=checkpoint.decode(),
+        )
+        return self._signed("acts", page)
+
+    async def serve_page(self, request: Request) -> Ready | Nothing:
+        """The next page of a feed for a partner, with its proof, cleared by the gate."""
+        if request.collection is None:
+            raise Invalid("peer.collection", "Expected a collection, got none.")
+        ask = PageAsk(
+            agreement=request.agreement,
+            collection=request.collection,
+            party=request.sender,
+            reader="peer",
+            after_us=request.after_us,
+            limit=request.limit,
+            until_received=True,
+        )
+        return await self._delivery.page(ask, self._render)
+
+    async def serve_receipts(self, request: Request) -> int:
+        """Take receipts; how many were new. One that does not fit is refused by itself."""
+        new = 0
+        for text in request.receipts:
+            envelope = decode_envelope(text.encode())
+            receipt = open_document(envelope, "receipt", Receipt, exercise=self._book.me.exercise)
+            self._check_node_key(envelope, receipt.giver)
+            if (receipt.giver, receipt.to) != (request.sender, self._book.me.party):
+                raise NotAuthorised("receipt.parties", "Expected a receipt between these parties.")
+            row = DocumentRow(
+                digest=digest(envelope.payload),
+                use="receipt",
+                agreement=receipt.agreement,
+                name=f"{receipt.origin}#{receipt.index}",
+                envelope=text.encode(),
+            )
+            await self._book.store.write(lambda tx, row=row: tx.put_document(row))  # type: ignore[misc]  # as above
+            new += await self._delivery.take_receipt(
+                receipt.origin, receipt.index, receipt.giver, bytes.fromhex(receipt.root), row.digest
+            )
+        return new
+
+    async def serve_notice(self, request: Request) -> int:
+        """Take acts that a partner brings unasked; how many were taken."""
+        for sheet in request.acts:
+            await self._take_act(request.sender, request.agreement, sheet)
+        return len(request.acts)
+
+    async def _render(self, sheet: Sheet) -> tuple[bytes, ...]:
+        page, gathered, me = sheet.page, sheet.gathered, self._book.me
+        entry, proof = await self._book.store.read(
+            lambda view: (view.entry(page.log, page.index), proof_of(view, page.log, page.index))
+        )
+        numbers = list(dict.fromkeys(number for number, _ in gathered.runs))
+        standing = sheet.current.standing
+        document = PageSheet(
+            agreement=sheet.current.agreement,
+            collection=page.collection.partition("/")[2],
+            sender=me.party,
+            recipient=page.party,
+            exercise=me.exercise,
+            origin=page.log,
+            index=page.index,
+            entry=entry.decode(),
+            proof=proof,
+            root=page.root.hex(),
+            salt=sheet.opening.salt.hex(),
+            count=page.count,
+            from_us=page.from_us,
+            until_us=page.until_us,
+            more=gathered.more,
+            epoch=page.epoch,
+            handlings=tuple(sheet.handlings[number] for number in numbers),
+            runs=tuple((numbers.index(number), count) for number, count in gathered.runs),
+            orders=tuple(order.directive.id for order in standing.orders),
+            assurances=tuple(promise.assurance.id for promise in standing.promises),
+        )
+        return (
+            b'{"page":' + self._signed("page", document) + b',"objects":[',
+            gathered.body,
+            b"]}",
+        )
+
+    def _signed(self, use: str, record: msgspec.Struct) -> bytes:
+        kind = payload_type(use, exercise=self._book.me.exercise)
+        return sign(kind, encode(record), [self._book.me.signer]).encode()
+
+    # --- asking a partner ------------------------------------------------------------------
+
+    async def sync(self, party: str, agreement: str) -> SyncReport:
+        """Exchange everything there is with a partner: bring receipts, fetch its acts, fetch its
+        pages, have checkpoints cosigned. Safe to repeat and to break off anywhere."""
+        row = await self.peer(party, agreement)
+        if row is None:
+            raise Missing(
+                "peer.unknown", f"Expected a peer of {agreement}, got {party}.",
+                hint="Add it with `detente peer add`.",
+            )
+        await self._bring_receipts(row)
+        acts, same, refused = await self._fetch_acts(row)
+        stopped: dict[str, str] = {}
+        pages = items = known = 0
+        for collection in self._readable(agreement, party):
+            while pages < PAGES_MAX:
+                taken = await self._fetch_page(row, collection)
+                if isinstance(taken, str):
+                    if taken:
+                        stopped[collection] = taken
+                    break
+                pages, items, known = pages + 1, items + taken[0], known + taken[1]
+                await self._bring_receipts(row)
+                if not taken[2]:
+                    break
+        cosigned = await self._witness.exchange(row.address, party, agreement)
+        return SyncReport(
+            party=party,
+            agreement=agreement,
+            acts=acts,
+            pages=pages,
+            items=items,
+            known=known,
+            stopped=stopped,
+            standing_same=same,
+            cosigned=cosigned,
+            refused=refused,
+        )
+
+    async def notify(self, agreement: str) -> dict[str, str]:
+        """Bring this party's acts to every partner's gateway; what became of it, by party. A
+        partner that cannot be reached fetches them later."""
+        told = {}
+        for row in await self.peers():
+            if row.agreement != agreement:
+                continue
+            own = await self._book.store.read(
+                lambda view: _own_acts(view, agreement, self._book.me.party)
+            )
+            sheets = tuple(
+                [
+                    await self._book.store.read(lambda view, one=one: _act_sheet(view, one))  # type: ignore[misc]  # as above
+                    for one in own[-ACTS_MAX:]
+                ]
+            )
+            try:
+                await self._post(row, "notice", acts=sheets)
+                told[row.party] = "acknowledged"
+            except DetenteError as error:
+                told[row.party] = f"not told: {error.code}"
+        return told
+
+    def _readable(self, agreement: str, sender: str) -> list[str]:
+        terms = self._book.standing(agreement, self._book.now_ms()).agreement
+        own = self._book.me.party
+        return [
+            collection.name
+            for collection in (terms.collections if terms else ())
+            if collection.sender == sender and own in collection.readers
+        ]
+
+    async def _post(self, row: PeerRow, what: str, **fields: object) -> bytes:
+        serial = await self._book.store.write(lambda tx: _next_serial(tx, self._book))
+        request = Request(
+            what=what,  # type: ignore[arg-type]  # the callers are in this class
+            sender=self._book.me.party,
+            to=row.party,
+            agreement=row.agreement,
+            exercise=self._book.me.exercise,
+            serial=serial,
+            **fields,  # type: ignore[arg-type]  # as above
+        )
+        body = self._signed("request", request)
+        return await self._courier.post(row.address, f"/peer/v1/{what}", body)
+
+    async def _bring_receipts(self, row: PeerRow) -> None:
+        state = await self._state(row)
+        if not state.receipts:
+            return
+        sent = state.receipts[:100]
+        await self._post(row, "receipts", receipts=sent)
+
+        def work(tx: Tx) -> None:
+            fresh, now = _fresh_state(tx, row)
+            left = tuple(one for one in now.receipts if one not in sent)
+            _put_state(tx, fresh, msgspec.structs.replace(now, receipts=left))
+
+        await self._book.store.write(work)
+
+    async def _fetch_acts(self, row: PeerRow) -> tuple[int, bool, tuple[str, ...]]:
+        count = 0
+        refused: list[str] = []
+        while True:
+            state = await self._state(row)
+            envelope = decode_envelope(await self._post(row, "acts", since=state.acts))
+            page = open_document(envelope, "acts", ActsPage, exercise=self._book.me.exercise)
+            self._check_node_key(envelope, row.party)
+            for sheet in page.acts:
+                try:
+                    await self._take_act(row.party, row.agreement, sheet)
+                except (NotAuthorised, Invalid, Conflict) as error:
+                    # A partner's own rules bind its own sending; what does not count here is
+                    # told and passed over, never silently taken.
+                    refused.append(f"{sheet.use} {sheet.index}: {error.code}")
+            seen = state.acts + len(page.acts)
+            count += len(page.acts)
+
+            def work(tx: Tx, seen: int = seen, page: ActsPage = page) -> None:
+                fresh, now = _fresh_state(tx, row)
+                new = msgspec.structs.replace(
+                    now, acts=seen, standing=page.standing, heard_ms=self._book.now_ms()
+                )
+                _put_state(tx, fresh, new)
+
+            await self._book.store.write(work)
+            if seen >= page.total or not page.acts:
+                own = self._book.standing(row.agreement, self._book.now_ms()).digest
+                return count, own == page.standing, tuple(refused)
+
+    async def _take_act(self, party: str, agreement: str, sheet: PeerActSheet) -> None:
+        """Take one act of a partner, after its place in the partner's ledger is proved."""
+        raw = sheet.entry.encode()
+        vkey = ledger_vkey(self._charter(party), agreement, exercise=self._book.me.exercise)
+        check_proof(sheet.proof.encode(), raw, vkey)
+        entry = decode(raw, Entry)
+        envelope = decode_envelope(sheet.envelope.encode())
+        if entry.doc != digest(envelope.payload):
+            raise PeerError("peer.act-document", "Expected the entry's document, got another.")
+        if entry.at > self._book.now_ms() + SKEW_MS_MAX:
+            raise PeerError("peer.clock", "Expected an act of the past, got one far in the future.")
+        await self._orders.take_peer_act(
+            PeerAct(
+                agreement=agreement,
+                use=sheet.use,
+                envelope=sheet.envelope.encode(),
+                at_ms=entry.at,
+                origin=vkey.name,
+                index=sheet.index,
+                entry_digest=digest(raw),
+            )
+        )
+
+    async def _fetch_page(
+        self, row: PeerRow, collection: str
+    ) -> tuple[int, int, bool] | str:
+        """Take the next page of a feed: (new, known, more); or why there is none ("" : no news)."""
+        state = await self._state(row)
+        body = await self._post(
+            row, "page", collection=collection, after_us=state.places.get(collection, 0)
+        )
+        answer = _decode_answer(body)
+        if answer.stopped is not None:
+            return answer.stopped.words
+        if answer.page is None:
+            return ""
+        envelope = decode_envelope(bytes(answer.page))
+        sheet = open_document(envelope, "page", PageSheet, exercise=self._book.me.exercise)
+        self._check_node_key(envelope, row.party)
+        objects = [bytes(one) for one in answer.objects]
+        vkey = ledger_vkey(self._charter(row.party), row.agreement, exercise=sheet.exercise)
+        received = _checked(sheet, objects, row, collection, vkey)
+        outcome: list[tuple[int, int]] = []
+
+        def keep(tx: Tx, new: int, known: int) -> None:
+            receipt = Receipt(
+                agreement=row.agreement,
+                collection=collection,
+                giver=self._book.me.party,
+                to=row.party,
+                exercise=sheet.exercise,
+                origin=sheet.origin,
+                index=sheet.index,
+                root=sheet.root,
+                count=sheet.count,
+                new=new,
+                known=known,
+                at_ms=self._book.now_ms(),
+            )
+            fresh, now = _fresh_state(tx, row)
+            places = {**now.places, collection: sheet.until_us}
+            text = self._signed("receipt", receipt).decode()
+            changed = msgspec.structs.replace(
+                now, places=places, receipts=(*now.receipts, text)
+            )
+            _put_state(tx, fresh, changed)
+            outcome.append((new, known))
+
+        await self._intake.receive(received, keep)
+        new, known = outcome[-1]
+        return new, known, sheet.more
+
+    async def _state(self, row: PeerRow) -> PeerState:
+        return await self._book.store.read(lambda view: _fresh_state(view, row)[1])
+
+
+class _StoppedAnswer(msgspec.Struct, frozen=True):
+    words: str
+    code: str = ""
+
+
+class _PageAnswer(msgspec.Struct, frozen=True):
+    """What a partner answers to a request for a page, cut but not yet believed."""
+
+    page: msgspec.Raw | None = None
+    objects: list[msgspec.Raw] = []
+    stopped: _StoppedAnswer | None = None
+
+
+class _ObjectHead(msgspec.Struct, frozen=True):
+    id: str
+
+
+def _decode_answer(body: bytes) -> _PageAnswer:
+    try:
+        return msgspec.json.decode(body, type=_PageAnswer)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PeerError("peer.answer", f"Expected a page, got: {error}.") from error
+
+
+def _checked(
+    sheet: PageSheet, objects: list[bytes], row: PeerRow, collection: str, vkey: object
+) -> Received:
+    """The page as received, if all holds together: no proof, no accept (``ledger.md`` 1.2)."""
+    raw = sheet.entry.encode()
+    check_proof(sheet.proof.encode(), raw, vkey)
+    entry = decode(raw, Entry)
+    root = root_of([leaf_hash(hashlib.sha256(one).digest()) for one in objects])
+    claims: Iterable[tuple[str, object, object]] = (
+        ("agreement", row.agreement, sheet.agreement),
+        ("sender", row.party, sheet.sender),
+        ("collection", collection, sheet.collection),
+        ("entry's collection", collection, entry.collection),
+        ("entry's act", "page", entry.act),
+        ("entry's recipient", sheet.recipient, entry.party),
+        ("count", len(objects), sheet.count),
+        ("entry's count", len(objects), entry.count),
+        ("runs", len(objects), sum(count for _, count in sheet.runs)),
+        ("root", root.hex(), sheet.root),
+    )
+    for name, expected, got in claims:
+        if expected != got:
+            raise PeerError("peer.page", f"Expected {name} {expected}, got {got}.")
+    check_commitment(
+        base64.b64decode(entry.c or ""), bytes.fromhex(sheet.salt), ROOT_MEDIA, root
+    )
+    handlings = [
+        sheet.handlings[number] for number, count in sheet.runs for _ in range(count)
+    ]
+    try:
+        ids = [msgspec.json.decode(one, type=_ObjectHead).id for one in objects]
+    except msgspec.DecodeError as error:
+        raise PeerError("peer.object", f"Expected objects with an id: {error}.") from error
+    return Received(
+        agreement=sheet.agreement,
+        collection=collection,
+        sender=sheet.sender,
+        origin=sheet.origin,
+        index=sheet.index,
+        root=root,
+        objects=tuple(zip(objects, ids, handlings, strict=True)),
+    )
+
+
+def _own_acts(view: View, agreement: str, party: str) -> list[ActRow]:
+    """This party's acts that partners fold too, in ledger order."""
+    return [
+        row
+        for row in view.acts(agreement)
+        if row.party == party and row.use in ("directive", "assurance", "withdrawal")
+    ]
+
+
+def _act_sheet(view: View, row: ActRow) -> PeerActSheet:
+    document = view.document(row.doc)
+    if document is None:
+        raise Missing("document.unknown", f"Expected a known document, got {row.doc}.")
+    return PeerActSheet(
+        use=row.use,  # type: ignore[arg-type]  # _own_acts lets only these three pass
+        envelope=document.envelope.decode(),
+        entry=view.entry(row.log, row.index).decode(),
+        index=row.index,
+        proof=proof_of(view, row.log, row.index),
+    )
+
+
+def _peer_row(view: View, party: str, agreement: str) -> PeerRow | None:
+    return next(
+        (r for r in view.peers() if (r.party, r.agreement) == (party, agreement)), None
+    )
+
+
+def _fresh_state(view: View, row: PeerRow) -> tuple[PeerRow, PeerState]:
+    fresh = _peer_row(view, row.party, row.agreement) or row
+    return fresh, decode(fresh.state, PeerState)
+
+
+def _put_state(tx: Tx, row: PeerRow, state: PeerState) -> None:
+    tx.put_peer(
+        PeerRow(
+            party=row.party, agreement=row.agreement, address=row.address, state=encode(state)
+        )
+    )
+
+
+def _next_serial(tx: Tx, book: Book) -> int:
+    """A number above every one used before, also before a restart."""
+    serial = max(book.clock.now_us(), int(tx.meta("serial") or 0) + 1)
+    tx.put_meta("serial", str(serial))
+    return serial
+
+
+Notified = Callable[[str], None]

@@ -230,7 +230,10 @@ def _conditions(
     return found
 
 
-def _promise(standing: Standing, template: str, giver: str, handling: Handling) -> Promise | None:
+def _promise(
+    standing: Standing, template: str, between: tuple[str, Order], handling: Handling
+) -> Promise | None:
+    giver, order = between
     return next(
         (
             promise

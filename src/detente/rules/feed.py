@@ -52,6 +52,7 @@ from detente.rules.grant import (
     Span,
     Stay,
     carved,
+    cut_at,
     first_after,
     first_reaching,
     joined,
@@ -295,8 +296,8 @@ def segments(feed: Feed, after: Point, only: Collection[int] | None = None) -> I
     if given), behind the mark as well; slices without any are left out. The last may be open.
 
     To take a page, walk the slices and, in each, the collection's entries ``[a, min(b, end))``,
-    passing over other handlings, until the page is full. Then the page is recorded as the slices
-    it used, the last cut off behind its last entry. Finding the first slice costs the logarithm
+    passing over other handlings, until the page is full. A page is known again (``received``) by
+    the slices it used and the point where it ended. Finding the first slice costs the logarithm
     of the number of grants, at any depth; a cursor that comes as a time needs one look into the
     collection (``Point(us, first entry added after us)``).
     """
@@ -331,15 +332,14 @@ def received(
 ) -> Feed:
     """The receipt of a page that had been cut came after all: exactly its entries were given.
 
-    They are taken out of wherever they are by now (a stay, even one that is over, or a later
+    ``page`` are the slices from which it was taken, ``until`` where it ended. Its entries are taken out of wherever they are by now (a stay, even one that is over, or a later
     grant not read yet) and put back at the times at which the reader has them; the mark follows
     as in ``served``. What has been given a second time meanwhile stays there. The same receipt
     again changes nothing.
     """
     for piece in page:
-        if piece.b == OPEN:
-            raise Invalid("feed.page", "Expected slices that end where the page did, got open.")
-        feed = _restore(feed, piece)
+        # The last slice may reach further than the page did.
+        feed = _restore(feed, replace(piece, b=first_after(piece, until)))
     return served(feed, until, only)
 
 
@@ -362,7 +362,10 @@ def _restore(feed: Feed, piece: Grant) -> Feed:
     if not found:
         return feed
     spans = [(h, grant.a, grant.b) for grant in same for h in grant.handlings]
-    grants += [Grant(*swept, piece.late) for swept in swept(spans + found)]
+    if piece.late:
+        # Live grants that the withdrawn one had kept apart may have become one.
+        grants = [part for grant in grants for part in cut_at(grant, piece.late.at)]
+    grants += [Grant(*one, piece.late) for one in swept(spans + found)]
     return replace(feed, grants=joined(sorted(grants, key=place)), stays=stays)
 
 

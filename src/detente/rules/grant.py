@@ -23,6 +23,7 @@ __all__ = [
     "Stay",
     "StayState",
     "carved",
+    "cut_at",
     "first_after",
     "first_reaching",
     "joined",
@@ -133,6 +134,13 @@ def without(grant: Grant, out: Sequence[Span]) -> list[Grant]:
     for h, a, b in out:
         spans += [(h, grant.a, a), (h, b, grant.b)]
     return [replace(grant, a=a, b=b, handlings=handlings) for a, b, handlings in swept(spans)]
+
+
+def cut_at(grant: Grant, at: int) -> list[Grant]:
+    """A live grant in two where the collection ended at ``at``, so that a late grant fits in."""
+    if grant.late is None and grant.a < at < grant.b:
+        return [replace(grant, b=at), replace(grant, a=at)]
+    return [grant]
 
 
 def swept(spans: Iterable[Span]) -> list[tuple[int, int, frozenset[int]]]:

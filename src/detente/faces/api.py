@@ -1,0 +1,409 @@
+"""The JSON API of a node for its operator; the command line uses nothing else.
+
+Every answer is one JSON object; every error has the one shape of ``faces.http``. The operator
+shows the node's own token, which only the owner of the node's folder can read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from detente.config import Config
+from detente.errors import Conflict, DetenteError, Invalid, Missing
+from detente.faces.guard import Guard
+from detente.faces.http import error_response, read_body
+from detente.gateway.ask import Ask
+from detente.gateway.book import Book
+from detente.gateway.draft import (
+    AssuranceDraft,
+    DirectiveDraft,
+    draft_assurance,
+    draft_directive,
+)
+from detente.gateway.exchange import Exchange
+from detente.gateway.intake import Intake, Publication
+from detente.gateway.order import Orders
+from detente.gateway.review import Review
+from detente.model import encode
+from detente.ports import Store
+
+__all__ = ["API", "APIParts", "SettableClock"]
+
+DOCUMENT_BYTES_MAX = 2 * 1024 * 1024
+
+Handler = Callable[[Request], Awaitable[object]]
+T = TypeVar("T")
+
+
+class SettableClock(Protocol):
+    """The clock of an exercise; a live node has none that can be set."""
+
+    async def set_us(self, now_us: int) -> None: ...
+
+
+class APIParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The services behind the API; ``clock`` only in an exercise."""
+
+    config: Config
+    store: Store
+    book: Book
+    orders: Orders
+    intake: Intake
+    ask: Ask
+    review: Review
+    exchange: Exchange
+    guard: Guard
+    clock: SettableClock | None
+
+
+class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
+    now_ms: int
+
+
+class _PeerBody(msgspec.Struct, forbid_unknown_fields=True):
+    party: str
+    agreement: str
+    address: str
+
+
+class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
+    party: str
+    agreement: str
+
+
+class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    party: str
+
+
+class _ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
+    agreement: str
+    item: str
+    party: str
+    by: str
+    code: str = ""
+
+
+class API:
+    """Routes and handlers under ``/api/``."""
+
+    def __init__(self, parts: APIParts) -> None:
+        self._parts = parts
+
+    def routes(self) -> list[Route]:
+        """Every resource."""
+        table: list[tuple[str, str, Handler]] = [
+            ("GET", "/api/node", self._node),
+            ("GET", "/api/standing", self._standing),
+            ("POST", "/api/publish", self._publish),
+            ("POST", "/api/charters", self._charter),
+            ("GET", "/api/charters/{party}", self._charter_show),
+            ("POST", "/api/agreements", self._agreement),
+            ("GET", "/api/agreements", self._agreements),
+            ("GET", "/api/agreements/{agreement}", self._agreement_show),
+            ("POST", "/api/directives/draft", self._directive_draft),
+            ("POST", "/api/directives", self._directive),
+            ("GET", "/api/directives", self._directives),
+            ("POST", "/api/assurances/draft", self._assurance_draft),
+            ("POST", "/api/assurances", self._assurance),
+            ("GET", "/api/documents/{digest}", self._document),
+            ("GET", "/api/feeds", self._feeds),
+            ("GET", "/api/holds", self._holds),
+            ("POST", "/api/holds/{verdict}", self._decide),
+            ("GET", "/api/trace", self._trace),
+            ("GET", "/api/peers", self._peers),
+            ("POST", "/api/peers", self._peer_add),
+            ("POST", "/api/peers/sync", self._sync),
+            ("POST", "/api/peers/notify", self._notify),
+            ("GET", "/api/clients", self._clients),
+            ("POST", "/api/clients", self._client_add),
+            ("DELETE", "/api/clients/{name}", self._client_remove),
+            ("POST", "/api/clock", self._clock),
+        ]
+        return [Route(path, self._edge(handler), methods=[method]) for method, path, handler in table]
+
+    def _edge(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def edge(request: Request) -> Response:
+            try:
+                self._parts.guard.operator(request)
+                answer = await handler(request)
+            except DetenteError as error:
+                return error_response(error)
+            return Response(msgspec.json.encode(answer), media_type="application/json")
+
+        return edge
+
+    # --- what is in force ------------------------------------------------------------------
+
+    async def _node(self, request: Request) -> object:
+        config = self._parts.config
+        return {
+            "party": config.party,
+            "name": config.name,
+            "host": config.host,
+            "exercise": config.exercise,
+            "agreements": self._parts.book.agreements(),
+            "now_ms": self._parts.book.now_ms(),
+        }
+
+    async def _standing(self, request: Request) -> object:
+        at = request.query_params.get("at_ms")
+        at_ms = None if at is None else _integer("at_ms", at)
+        names = self._chosen(request)
+        return {"standings": [self._parts.ask.standing(name, at_ms) for name in names]}
+
+    def _chosen(self, request: Request) -> tuple[str, ...]:
+        name = request.query_params.get("agreement")
+        return (name,) if name else self._parts.book.agreements()
+
+    # --- items -----------------------------------------------------------------------------
+
+    async def _publish(self, request: Request) -> object:
+        query = request.query_params
+        config = self._parts.config
+        body = await read_body(request.receive, config.body_bytes_max)
+        return await self._parts.intake.publish(
+            Publication(
+                agreement=self._agreement_of(request, _needed(request, "collection")),
+                collection=_needed(request, "collection"),
+                party=config.party,
+                body=body,
+                kind=query.get("kind"),
+                purpose=query.get("purpose"),
+                grade=query.get("grade"),
+                unit=query.get("unit"),
+                partial=query.get("partial") == "true",
+            )
+        )
+
+    def _agreement_of(self, request: Request, collection: str) -> str:
+        """The agreement named, or the only one that has a collection of that name."""
+        named = request.query_params.get("agreement")
+        if named:
+            return named
+        book = self._parts.book
+        found = [
+            name
+            for name in book.agreements()
+            if (terms := book.standing(name, book.now_ms()).agreement)
+            and terms.collection(collection)
+        ]
+        if len(found) != 1:
+            raise Missing(
+                "collection.unknown",
+                f"Expected one agreement with a collection {collection}, got {len(found)}.",
+                hint="Name it with --agreement.",
+            )
+        return found[0]
+
+    async def _feeds(self, request: Request) -> object:
+        party = request.query_params.get("party")
+        lines = [
+            line
+            for name in self._chosen(request)
+            for line in await self._parts.ask.feeds(name, party)
+        ]
+        return {"feeds": lines}
+
+    async def _holds(self, request: Request) -> object:
+        party = request.query_params.get("party")
+        items = [
+            item
+            for name in self._chosen(request)
+            for item in await self._parts.ask.held(name, party)
+        ]
+        return {"held": items}
+
+    async def _decide(self, request: Request) -> object:
+        verdict = request.path_params["verdict"]
+        if verdict not in ("release", "refuse"):
+            raise Missing("route.unknown", f"Expected release or refuse, got {verdict}.")
+        body = await _json(request, _ReviewBody)
+        return await self._parts.review.decide(
+            body.agreement, body.item, body.party, verdict, by=body.by, code=body.code
+        )
+
+    async def _trace(self, request: Request) -> object:
+        lines = await self._parts.ask.trace(
+            _needed(request, "object"), request.query_params.get("agreement")
+        )
+        return {"trace": lines}
+
+    # --- documents -------------------------------------------------------------------------
+
+    async def _charter(self, request: Request) -> object:
+        return await self._parts.orders.import_charter(await _body(request))
+
+    async def _charter_show(self, request: Request) -> object:
+        known = self._parts.book.charter(request.path_params["party"])
+        if known is None:
+            raise Missing("charter.unknown", "Expected a known charter, got none.")
+        return {"digest": known.digest, "charter": known.charter}
+
+    async def _agreement(self, request: Request) -> object:
+        return await self._parts.orders.import_agreement(await _body(request))
+
+    async def _agreements(self, request: Request) -> object:
+        return {"agreements": self._parts.book.agreements()}
+
+    async def _agreement_show(self, request: Request) -> object:
+        book = self._parts.book
+        standing = book.standing(request.path_params["agreement"], book.now_ms())
+        return {"digest": standing.agreement_digest, "agreement": standing.agreement}
+
+    async def _directive_draft(self, request: Request) -> object:
+        draft = await _json(request, DirectiveDraft)
+        book = self._parts.book
+        standing = book.standing(draft.agreement, book.now_ms())
+        directive = draft_directive(
+            draft,
+            standing,
+            party=book.me.party,
+            exercise=book.me.exercise,
+            now_ms=book.now_ms(),
+            nonce=secrets.token_hex(16),
+        )
+        return {"payload": encode(directive).decode(), "use": "directive"}
+
+    async def _directive(self, request: Request) -> object:
+        """Enact; the partners are told afterwards, for a notice never delays force."""
+        enacted = await self._parts.orders.enact(await _body(request))
+        told = await self._parts.exchange.notify(enacted.agreement)
+        return {"enacted": enacted, "notice": told}
+
+    async def _directives(self, request: Request) -> object:
+        book = self._parts.book
+        found = []
+        for name in self._chosen(request):
+            report = self._parts.ask.standing(name)
+            past = book.standing(name, book.now_ms()).past
+            found += [{"state": "in-force", "order": line} for line in report.orders]
+            found += [{"state": "coming", "order": line} for line in report.coming]
+            found += [
+                {"state": "over", "order": {"directive": o.directive.id, "verb": o.directive.verb,
+                 "issuer": o.directive.issuer, "since_ms": o.since_ms, "until_ms": o.until_ms}}
+                for o in past
+            ]
+        return {"directives": found}
+
+    async def _assurance_draft(self, request: Request) -> object:
+        draft = await _json(request, AssuranceDraft)
+        book = self._parts.book
+        assurance = draft_assurance(
+            draft,
+            book.standing(draft.agreement, book.now_ms()),
+            party=book.me.party,
+            exercise=book.me.exercise,
+            now_ms=book.now_ms(),
+            nonce=secrets.token_hex(16),
+        )
+        return {"payload": encode(assurance).decode(), "use": "assurance"}
+
+    async def _assurance(self, request: Request) -> object:
+        enacted = await self._parts.orders.import_assurance(await _body(request))
+        told = await self._parts.exchange.notify(enacted.agreement)
+        return {"enacted": enacted, "notice": told}
+
+    async def _document(self, request: Request) -> object:
+        digest = request.path_params["digest"]
+        row = await self._parts.store.read(lambda view: view.document(digest))
+        if row is None:
+            raise Missing("document.unknown", f"Expected a known document, got {digest[:64]}.")
+        return {"use": row.use, "name": row.name, "envelope": row.envelope.decode()}
+
+    # --- partners and clients --------------------------------------------------------------
+
+    async def _peers(self, request: Request) -> object:
+        rows = await self._parts.exchange.peers()
+        return {
+            "peers": [
+                {
+                    "party": row.party,
+                    "agreement": row.agreement,
+                    "address": row.address,
+                    "state": msgspec.Raw(row.state),
+                }
+                for row in rows
+            ]
+        }
+
+    async def _peer_add(self, request: Request) -> object:
+        body = await _json(request, _PeerBody)
+        row = await self._parts.exchange.add_peer(body.party, body.agreement, body.address)
+        return {"party": row.party, "agreement": row.agreement, "address": row.address}
+
+    async def _sync(self, request: Request) -> object:
+        body = await _json(request, _SyncBody)
+        return await self._parts.exchange.sync(body.party, body.agreement)
+
+    async def _notify(self, request: Request) -> object:
+        return {"notice": await self._parts.exchange.notify(_needed(request, "agreement"))}
+
+    async def _clients(self, request: Request) -> object:
+        rows = await self._parts.store.read(lambda view: view.credentials())
+        return {
+            "clients": [
+                {"name": r.name, "party": r.party, "created_ms": r.created_ms}
+                for r in rows
+                if r.removed_ms is None
+            ]
+        }
+
+    async def _client_add(self, request: Request) -> object:
+        body = await _json(request, _ClientBody)
+        known = await self._parts.store.read(lambda view: view.credential(body.name))
+        if known is not None and known.removed_ms is None:
+            raise Conflict("client.known", f"Expected a new name, got {body.name}.")
+        password = await self._parts.guard.add_client(body.name, body.party)
+        return {"name": body.name, "party": body.party, "password": password}
+
+    async def _client_remove(self, request: Request) -> object:
+        name = request.path_params["name"]
+        now_ms = self._parts.book.now_ms()
+        row = await self._parts.store.read(lambda view: view.credential(name))
+        if row is None or row.removed_ms is not None:
+            raise Missing("client.unknown", f"Expected a known client, got {name}.")
+        gone = msgspec.structs.replace(row, removed_ms=now_ms)
+        await self._parts.store.write(lambda tx: tx.put_credential(gone))
+        return {"name": name, "removed_ms": now_ms}
+
+    async def _clock(self, request: Request) -> object:
+        """Set the clock of an exercise, forwards only; what is then due is done at once."""
+        body = await _json(request, _ClockBody)
+        if self._parts.clock is None:
+            raise Conflict("clock.live", "Expected an exercise node, got a live one.")
+        await self._parts.clock.set_us(body.now_ms * 1000)
+        while await self._parts.orders.tick():
+            pass
+        return {"now_ms": self._parts.book.now_ms()}
+
+
+async def _body(request: Request) -> bytes:
+    return await read_body(request.receive, DOCUMENT_BYTES_MAX)
+
+
+async def _json(request: Request, form: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await _body(request), type=form)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid("api.body", f"Expected another body: {error}.") from error
+
+
+def _needed(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise Invalid("api.query", f"Expected `{name}` in the query, got none.")
+    return value
+
+
+def _integer(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 17):
+        raise Invalid("api.query", f"Expected an integer as `{name}`, got {text[:32]!r}.")
+    return int(text)

@@ -1,0 +1,105 @@
+"""The peer protocol: what partners' gateways ask of this one (``gateway.exchange`` answers)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from detente.config import Config
+from detente.errors import DetenteError
+from detente.faces.http import error_response, read_body
+from detente.faces.send import ClearedResponse
+from detente.gateway.deliver import Delivery, Nothing, PageAsk
+from detente.gateway.exchange import Exchange
+from detente.gateway.gate import Gate
+from detente.gateway.witness import Witness
+from detente.model import encode
+
+__all__ = ["Peer"]
+
+MEDIA = "application/json"
+#: A request with receipts or acts; pages come the other way.
+BODY_BYTES_MAX = 64 * 1024 * 1024
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Peer:
+    """Routes under ``/peer/v1/`` and the witness's ``add-checkpoint``."""
+
+    def __init__(
+        self, exchange: Exchange, delivery: Delivery, gate: Gate, witness: Witness, config: Config
+    ) -> None:
+        self._exchange = exchange
+        self._delivery = delivery
+        self._gate = gate
+        self._witness = witness
+        self._config = config
+
+    def routes(self) -> list[Route]:
+        """Every resource of the protocol; all are POST, for each carries a signed request."""
+        return [
+            Route("/peer/v1/acts", _edge(self._acts), methods=["POST"]),
+            Route("/peer/v1/page", _edge(self._page), methods=["POST"]),
+            Route("/peer/v1/receipts", _edge(self._receipts), methods=["POST"]),
+            Route("/peer/v1/notice", _edge(self._notice), methods=["POST"]),
+            Route("/witness/add-checkpoint", _edge(self._add_checkpoint), methods=["POST"]),
+        ]
+
+    async def _acts(self, request: Request) -> Response:
+        heard = await self._exchange.hear(await _body(request), "acts")
+        return Response(await self._exchange.serve_acts(heard), media_type=MEDIA)
+
+    async def _receipts(self, request: Request) -> Response:
+        heard = await self._exchange.hear(await _body(request), "receipts")
+        new = await self._exchange.serve_receipts(heard)
+        return Response(msgspec.json.encode({"new": new}), media_type=MEDIA)
+
+    async def _notice(self, request: Request) -> Response:
+        heard = await self._exchange.hear(await _body(request), "notice")
+        taken = await self._exchange.serve_notice(heard)
+        return Response(msgspec.json.encode({"taken": taken}), media_type=MEDIA)
+
+    async def _page(self, request: Request) -> Response:
+        heard = await self._exchange.hear(await _body(request), "page")
+        ready = await self._exchange.serve_page(heard)
+        if isinstance(ready, Nothing):
+            stopped = ready.stopped
+            body = b"{}" if stopped is None else b'{"stopped":' + encode(stopped) + b"}"
+            return Response(body, media_type=MEDIA)
+        ask = PageAsk(
+            agreement=heard.agreement,
+            collection=heard.collection or "",
+            party=heard.sender,
+            reader="peer",
+            after_us=heard.after_us,
+            limit=heard.limit,
+            until_received=True,
+        )
+
+        async def ended(complete: bool) -> None:  # noqa: FBT001  # called by position from one place
+            await self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+
+        return ClearedResponse(self._gate, ready.cleared, ended, media_type=MEDIA)
+
+    async def _add_checkpoint(self, request: Request) -> Response:
+        status, media, body = await self._witness.serve(await _body(request))
+        return Response(body, status_code=status, media_type=media)
+
+
+async def _body(request: Request) -> bytes:
+    return await read_body(request.receive, BODY_BYTES_MAX)
+
+
+def _edge(handler: Handler) -> Handler:
+    async def edge(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except DetenteError as error:
+            return error_response(error)
+
+    return edge

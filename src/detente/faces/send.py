@@ -1,0 +1,102 @@
+"""Send: the only code that writes released bytes to a client.
+
+It takes nothing but a ``Cleared`` of the gate, enters the send into the gate's register, asks
+before every piece whether the clearance stands, and leaves the register only when the client's
+machine has acknowledged the last byte. So an order finds in the register every send of which a
+byte could still leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from detente.errors import Conflict
+from detente.faces.http import Connection
+from detente.gateway.gate import Cleared, Gate
+
+__all__ = ["ClearedResponse"]
+
+#: A piece is asked for leave and then written; small enough that little is under way at a time.
+PIECE_BYTES = 64 * 1024
+
+
+class ClearedResponse(Response):
+    """An answer whose body is a cleared shipment. ``ended`` is told how it went."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        cleared: Cleared,
+        ended: Callable[[bool], Awaitable[None]],
+        *,
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._gate = gate
+        self._cleared = cleared
+        self._ended = ended
+        self.status_code = 200
+        self.media_type = media_type
+        self.background = None
+        size = sum(len(chunk) for chunk in cleared.shipment.chunks)
+        self.init_headers({**(headers or {}), "content-length": str(size)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write the shipment, or break the connection off where the clearance ends."""
+        connection: Connection = scope["extensions"]["detente.connection"]
+        complete = False
+        try:
+            entry = self._gate.open(self._cleared, connection)
+        except Conflict:
+            # An order came between clearing and sending. Nothing has been written.
+            await self._ended(False)
+            await _busy(send)
+            return
+        try:
+            complete = await self._write(connection, send)
+        except (OSError, asyncio.CancelledError):
+            # The client went away; what it got is unknown, so it counts as nothing.
+            connection.cut()
+            raise
+        finally:
+            if not complete:
+                connection.cut()
+            complete = self._gate.done(entry) and complete
+            await self._ended(complete)
+
+    async def _write(self, connection: Connection, send: Send) -> bool:
+        if not self._cleared.stands():
+            return False
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        )
+        for piece in _pieces(self._cleared.shipment.chunks):
+            if not self._cleared.stands() or connection.gone():
+                return False
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return await connection.drained()
+
+
+def _pieces(chunks: tuple[bytes, ...]) -> Iterator[memoryview | bytes]:
+    for chunk in chunks:
+        if len(chunk) <= PIECE_BYTES:
+            yield chunk
+            continue
+        for start in range(0, len(chunk), PIECE_BYTES):
+            yield chunk[start : start + PIECE_BYTES]
+
+
+async def _busy(send: Send) -> None:
+    body = b'{"error":{"code":"gate.moved","sentence":"The standing has just changed; ask again."}}'
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"retry-after", b"1"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,106 @@
+"""Stopped: why a feed gives nothing, in words a partner can act on.
+
+An empty answer under an order would be read as "no news". So whoever gets nothing while an order,
+a missing assurance or a lapsed agreement touches the flow is told which, since when, and whom to
+ask (R29).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from detente.gateway.gate import Current
+from detente.model import Choice, Scope, meets
+from detente.model.transfer import Stopped
+from detente.rules.standing import Order, Standing
+
+__all__ = ["Flow", "stopped_of"]
+
+
+class Flow(Protocol):
+    """The part of a page's ask that says which flow is meant."""
+
+    @property
+    def collection(self) -> str: ...
+    @property
+    def party(self) -> str: ...
+
+
+def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
+    """What stops or conditions the flow from this node's party to ``flow.party``; None if
+    nothing does, so that an empty answer is the plain truth."""
+    standing = current.standing
+    if flow.party == own:
+        return None
+    contact = _contact(standing, own)
+    if standing.agreement is None or not standing.agreement_in_force:
+        return Stopped(
+            code="agreement.not-in-force",
+            words=f"Agreement {current.agreement} is not in force.",
+            directives=(),
+            contact=contact,
+        )
+    stopping = [order for order in standing.orders if _touches(order, order.stops, own, flow)]
+    if stopping:
+        names = ", ".join(order.directive.id for order in stopping)
+        return Stopped(
+            code="feed.suspended",
+            words=f"This feed is stopped, wholly or in part, by directive {names}.",
+            directives=tuple(order.directive.id for order in stopping),
+            since_ms=min(order.since_ms for order in stopping),
+            until_ms=_until(stopping),
+            contact=contact,
+        )
+    waiting = [order for order in standing.orders if _waits(standing, order, own, flow)]
+    if waiting:
+        names = ", ".join(order.directive.id for order in waiting)
+        return Stopped(
+            code="feed.awaiting-assurance",
+            words=f"This feed waits for an assurance under directive {names}.",
+            directives=tuple(order.directive.id for order in waiting),
+            since_ms=min(order.since_ms for order in waiting),
+            until_ms=_until(waiting),
+            contact=contact,
+        )
+    return None
+
+
+def _flow_scope(order: Order, own: str, flow: Flow) -> Scope | None:
+    """The flow as the order's issuer sees it; None if the issuer is no end of it."""
+    collection = Choice.of(flow.collection)
+    if order.directive.issuer == own:
+        return Scope(
+            party=Choice.of(flow.party), direction=Choice.of("out"), collection=collection
+        )
+    if order.directive.issuer == flow.party:
+        return Scope(party=Choice.of(own), direction=Choice.of("in"), collection=collection)
+    return None
+
+
+def _touches(order: Order, scopes: tuple[Scope, ...], own: str, flow: Flow) -> bool:
+    mine = _flow_scope(order, own, flow)
+    return mine is not None and any(meets(scope, mine) for scope in scopes)
+
+
+def _waits(standing: Standing, order: Order, own: str, flow: Flow) -> bool:
+    giver = flow.party if order.directive.issuer == own else own
+    return any(
+        _touches(order, (condition.scope,), own, flow)
+        and not any(
+            promise.assurance.template == condition.template
+            and promise.assurance.giver == giver
+            and promise.assurance.holder == order.directive.issuer
+            for promise in standing.promises
+        )
+        for condition in order.conditions
+    )
+
+
+def _until(orders: list[Order]) -> int | None:
+    ends = [order.until_ms for order in orders]
+    return None if None in ends else max(end for end in ends if end is not None)
+
+
+def _contact(standing: Standing, own: str) -> str:
+    member = standing.agreement.member(own) if standing.agreement else None
+    return f"{member.contact.office}, {member.contact.reach}" if member else ""

@@ -1,0 +1,331 @@
+"""Node: everything joined, and the one clock.
+
+Folder of a node (``detente init`` makes it, mode 0700):
+
+    detente.toml          configuration (``config.Config``)
+    detente.db            the store
+    keys/ledger.pem       signs the checkpoints of its ledgers
+    keys/node.pem         signs requests and receipts to partners
+    keys/witness.pem      cosigns partners' checkpoints
+    token                 lets the folder's owner use the API
+    secret                seals paging tokens
+    address               where the running node listens
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from detente.config import CONFIG_NAME, Config, parse_config, render_config
+from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
+from detente.faces.api import API, APIParts
+from detente.faces.guard import Guard
+from detente.faces.http import Server, ServerSettings, metrics_response
+from detente.faces.peer import Peer
+from detente.faces.taxii import TAXII, TAXIIParts
+from detente.gateway.ask import Ask
+from detente.gateway.book import Book, Identity
+from detente.gateway.deliver import Delivery
+from detente.gateway.exchange import Exchange
+from detente.gateway.gate import Gate
+from detente.gateway.intake import Intake
+from detente.gateway.order import Orders
+from detente.gateway.review import Review
+from detente.gateway.witness import Witness
+from detente.ports import Store
+from detente.proof import Ed25519Signer, Signer, load_private_key
+from detente.store.sqlite import SQLiteStore
+from detente.wire.courier import HTTPCourier
+from detente.wire.stix import Limits
+
+__all__ = ["Node", "NodeFolder", "RunningClock", "init_node", "serve"]
+
+log = structlog.get_logger("detente")
+
+#: How often the node looks whether the clock has brought something due.
+TICK_S = 0.25
+
+
+class RunningClock:
+    """The one clock. It never goes back while the node runs."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now_us(self) -> int:
+        """Microseconds since 1970, UTC."""
+        self._last = max(self._last, time.time_ns() // 1000)
+        return self._last
+
+
+class ExerciseClock(RunningClock):
+    """The settable clock of an exercise: runs on from where it was set, also after a restart."""
+
+    def __init__(self, store: Store, set_us: int, at_real_us: int) -> None:
+        super().__init__()
+        self._store = store
+        self._shift = set_us - at_real_us if set_us else 0
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 in the exercise."""
+        self._last = max(self._last, time.time_ns() // 1000 + self._shift)
+        return self._last
+
+    async def set_us(self, now_us: int) -> None:
+        """Set the clock forwards; kept on disk before it holds."""
+        if now_us < self.now_us():
+            raise Conflict(
+                "clock.backwards", f"Expected a time at or after {self.now_us()} µs, got {now_us}."
+            )
+        real = time.time_ns() // 1000
+        await self._store.write(lambda tx: tx.put_meta("clock", f"{now_us} {real}"))
+        self._shift = now_us - real
+
+
+class NodeFolder:
+    """Where a node keeps its things."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def config(self) -> Config:
+        """The configuration; ``Missing`` if the folder is no node's."""
+        try:
+            return parse_config((self.path / CONFIG_NAME).read_bytes())
+        except FileNotFoundError as error:
+            raise Missing(
+                "node.folder", f"Expected a node's folder with {CONFIG_NAME}, got {self.path}.",
+                hint="Make one with `detente init`.",
+            ) from error
+
+    def signer(self, name: str) -> Signer:
+        """One of the node's own keys."""
+        return load_private_key((self.path / "keys" / f"{name}.pem").read_bytes())
+
+    def text(self, name: str) -> str:
+        """A small file of the folder."""
+        try:
+            return (self.path / name).read_text().strip()
+        except FileNotFoundError as error:
+            raise Missing("node.file", f"Expected {name} in {self.path}, got none.") from error
+
+    def write_private(self, name: str, data: bytes) -> None:
+        """Write a file that only the owner reads; whole or not at all."""
+        path = self.path / name
+        half = path.with_suffix(path.suffix + ".new")
+        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(path)
+
+    def database(self) -> Path:
+        """The store's file."""
+        return self.path / "detente.db"
+
+
+def init_node(path: Path, config: Config) -> NodeFolder:
+    """Make the folder of a new node: configuration, keys, token, empty store."""
+    if path.exists() and any(path.iterdir()):
+        raise Conflict("node.exists", f"Expected an empty or new folder, got {path}.")
+    parse_config(render_config(config))
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    (path / "keys").mkdir(mode=0o700)
+    folder = NodeFolder(path)
+    for name in ("ledger", "node", "witness"):
+        folder.write_private(f"keys/{name}.pem", Ed25519Signer(Ed25519PrivateKey.generate()).pem())
+    folder.write_private("token", secrets.token_urlsafe(32).encode())
+    folder.write_private("secret", secrets.token_hex(32).encode())
+    open_store(folder, config, create=True).close_now()
+    # Last, so that a folder half made is not taken for a node's.
+    folder.write_private(CONFIG_NAME, render_config(config))
+    return folder
+
+
+def open_store(folder: NodeFolder, config: Config, *, create: bool = False) -> SQLiteStore:
+    """The node's store, with the key that signs its ledgers."""
+    return SQLiteStore.open(folder.database(), create=create, signer=folder.signer("ledger"))
+
+
+def identity_of(folder: NodeFolder, config: Config) -> Identity:
+    """Who the node is."""
+    return Identity(
+        party=config.party,
+        name=config.name,
+        host=config.host,
+        exercise=config.exercise,
+        signer=folder.signer("node"),
+    )
+
+
+async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
+    """The clock: the machine's, or in an exercise the one that was set."""
+    if not exercise:
+        return RunningClock()
+    kept = await store.read(lambda view: view.meta("clock"))
+    set_us, real_us = (int(part) for part in kept.split()) if kept else (0, 0)
+    return ExerciseClock(store, set_us, real_us)
+
+
+class Node:
+    """A node's services, joined. ``start`` before use, ``stop`` after."""
+
+    def __init__(self, folder: NodeFolder, config: Config, store: Store, clock: RunningClock) -> None:
+        self.folder = folder
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.gate = Gate(clock)
+        self.book = Book(store, clock, identity_of(folder, config))
+        self.orders = Orders(self.book, self.gate, self._changed)
+        self.delivery = Delivery(self.book, self.gate, self.orders.tick)
+        limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
+        self.intake = Intake(self.book, self.gate, limits, self._changed)
+        self.ask = Ask(self.book, self.gate)
+        self.review = Review(self.book, self.gate, self._changed)
+        self.courier = HTTPCourier()
+        self.witness = Witness(self.book, self.courier, folder.signer("witness"))
+        self.exchange = Exchange(
+            self.book, self.orders, self.delivery, self.intake, self.witness, self.courier
+        )
+        self.guard = Guard(store, clock, folder.text("token"))
+        self._ticker: asyncio.Task[None] | None = None
+
+    def _changed(self) -> None:
+        """Something was published or released; readers that wait will hear of it here."""
+
+    async def start(self) -> None:
+        """Fold, settle, and begin to watch the clock."""
+        await self.book.load()
+        await self.orders.start()
+        self._ticker = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self.orders.tick()
+            except DetenteError as error:
+                # Time goes on and so must this loop; the gate does not clear past an instant
+                # that was not folded, so nothing leaves meanwhile.
+                log.error("tick", code=error.code, sentence=error.sentence)
+                if isinstance(error, Broken):
+                    self.gate.shut(error)
+
+    async def stop(self) -> None:
+        """End the watch and close the store."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+        await self.courier.close()
+        await self.store.close()
+
+    def app(self) -> Starlette:
+        """All faces as one application."""
+        secret = bytes.fromhex(self.folder.text("secret"))
+        taxii = TAXII(
+            TAXIIParts(
+                gate=self.gate,
+                delivery=self.delivery,
+                intake=self.intake,
+                store=self.store,
+                guard=self.guard,
+            ),
+            self.config,
+            self.clock,
+            secret,
+        )
+        api = API(
+            APIParts(
+                config=self.config,
+                store=self.store,
+                book=self.book,
+                orders=self.orders,
+                intake=self.intake,
+                ask=self.ask,
+                review=self.review,
+                exchange=self.exchange,
+                guard=self.guard,
+                clock=self.clock if isinstance(self.clock, ExerciseClock) else None,
+            )
+        )
+        peer = Peer(self.exchange, self.delivery, self.gate, self.witness, self.config)
+        own = [
+            Route("/healthz", self._health, methods=["GET"]),
+            Route("/metrics", self._metrics, methods=["GET"]),
+        ]
+        return Starlette(routes=[*own, *taxii.routes(), *peer.routes(), *api.routes()])
+
+    async def _health(self, request: Request) -> Response:
+        shut = self.gate.reason_shut()
+        if shut is not None:
+            return Response(shut.code, status_code=503)
+        return Response("EXERCISE ok" if self.config.exercise else "ok")
+
+    async def _metrics(self, request: Request) -> Response:
+        return metrics_response()
+
+
+@contextlib.asynccontextmanager
+async def running_node(
+    folder: NodeFolder, listen: str | None = None
+) -> AsyncIterator[tuple[Node, str]]:
+    """A node that serves; gives it and its address. Ends in order when the block ends."""
+    config = folder.config()
+    store = open_store(folder, config)
+    node = Node(folder, config, store, await open_clock(store, exercise=config.exercise))
+    await node.start()
+    host, port = config.address if listen is None else _address(listen)
+    server = Server(node.app(), _settings(config, host, port))
+    try:
+        bound_host, bound_port = await server.start()
+        scheme = "https" if config.tls_certificate else "http"
+        address = f"{scheme}://{bound_host}:{bound_port}"
+        folder.write_private("address", address.encode())
+        yield node, address
+    finally:
+        await server.stop(grace_ms=5_000)
+        (folder.path / "address").unlink(missing_ok=True)
+        await node.stop()
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not (host and port.isdigit()):
+        raise Invalid("config.listen", f"Expected HOST:PORT, got {listen}.")
+    return host, int(port)
+
+
+def _settings(config: Config, host: str, port: int) -> ServerSettings:
+    return ServerSettings(
+        host=host,
+        port=port,
+        headers_ms=config.headers_ms,
+        body_ms=config.body_ms,
+        requests_max=config.requests_max,
+        tls_certificate=config.tls_certificate,
+        tls_key=config.tls_key,
+    )
+
+
+async def serve(folder: NodeFolder, told: Callable[[str], None], ended: asyncio.Event) -> None:
+    """Serve until ``ended``; ``told`` hears the address once the node answers."""
+    async with running_node(folder) as (_, address):
+        told(address)
+        await ended.wait()
