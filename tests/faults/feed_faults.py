@@ -27,7 +27,7 @@ HEADING = "## Seeded faults: the feed"
 RUN = """
 import sys, pytest
 from hypothesis import Phase, settings
-settings.register_profile("faults", max_examples=4000, phases=[Phase.generate],
+settings.register_profile("faults", max_examples=1200, phases=[Phase.generate],
     derandomize=True, database=None, deadline=None, report_multiple_bugs=False)
 settings.load_profile("faults")
 sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", sys.argv[1]]))

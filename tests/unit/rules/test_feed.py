@@ -465,10 +465,13 @@ def test_a_grant_less_a_range_in_its_middle_keeps_the_rest_and_its_times() -> No
 
 # --- the checker ---
 
-SOUND = turn(
-    turn(served(both(), live_point(1)), 4, 500, T="hold"), 6, 700, T="release", P="moderate"
+LIVE = grant(6, OPEN, T)
+SOUND = Feed(
+    outcomes=((T, "release"), (P, "moderate")),
+    grants=(grant(0, 2, T, P), grant(2, 6, T, late=(6, 700)), LIVE),
+    stays=(Stay(P, 2, OPEN, "under review"),),
+    mark=live_point(1),
 )
-LIVE = SOUND.grants[-1]
 
 
 @pytest.mark.parametrize(
