@@ -2,7 +2,8 @@
 
 Each fault is one textual change to a copy of ``detente.rules.feed`` or ``.grant``. For each, the
 property test and the hand-written tables run against the copy; a fault that the property test
-does not find makes this fail. Not part of the tests that run on every change:
+does not find makes this fail. First both run without a fault, and must pass. It takes minutes and
+is not part of the tests that run on every change:
 
     python tests/faults/feed_faults.py            # prints the table
     python tests/faults/feed_faults.py --write    # and puts it into the documentation
@@ -23,14 +24,31 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/explanation/testing.md"
 HEADING = "## Seeded faults: the feed"
 
+#: What a run of tests ends with. Not 0 and 1, so that a run that broke down, in pytest or before
+#: it, is never taken for tests that passed or failed.
+PASSED, FAILED = 20, 21
+
 #: The search is the same each time, does not shrink, and ends with the first failure.
-RUN = """
+RUN = f"""
 import sys, pytest
-from hypothesis import Phase, settings
-settings.register_profile("faults", max_examples=1200, phases=[Phase.generate],
-    derandomize=True, database=None, deadline=None, report_multiple_bugs=False)
-settings.load_profile("faults")
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", sys.argv[1]]))
+
+class Watch:
+    outcomes = set()
+
+    def pytest_configure(self, config):
+        from hypothesis import Phase, settings
+        settings.register_profile("faults", max_examples=4000, phases=[Phase.generate],
+            derandomize=True, database=None, deadline=None, report_multiple_bugs=False)
+        settings.load_profile("faults")
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call":
+            self.outcomes.add(report.outcome)
+
+code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Watch()])
+if code == 1 and "failed" in Watch.outcomes:
+    sys.exit({FAILED})
+sys.exit({PASSED} if code == 0 and Watch.outcomes == {{"passed"}} else code)
 """
 
 
@@ -202,25 +220,26 @@ def failing(source: Path, tests: str) -> bool:
         check=False,
         text=True,
     )
-    if done.returncode not in (0, 1):
-        raise SystemExit(done.stdout + done.stderr)
-    return done.returncode == 1
+    if done.returncode not in (PASSED, FAILED):
+        raise SystemExit(f"The tests did not run.\n{done.stdout}{done.stderr}")
+    return done.returncode == FAILED
 
 
-def seeded(fault: Fault, place: Path) -> Path:
-    """A copy of the sources with the fault in it."""
+def seeded(fault: Fault | None, place: Path) -> Path:
+    """A copy of the sources, with the fault in it if there is one."""
     source = place / "src"
     shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-    module = source / f"detente/rules/{fault.module}.py"
-    text = module.read_text()
-    if text.count(fault.old) != 1:
-        raise SystemExit(f"Expected the text once in {fault.module}: {fault.old!r}")
-    module.write_text(text.replace(fault.old, fault.new))
+    if fault is not None:
+        module = source / f"detente/rules/{fault.module}.py"
+        text = module.read_text()
+        if text.count(fault.old) != 1:
+            raise SystemExit(f"Expected the text once in {fault.module}: {fault.old!r}")
+        module.write_text(text.replace(fault.old, fault.new))
     return source
 
 
-def run(fault: Fault) -> tuple[bool, bool]:
-    """Whether the property test and the tables find the fault."""
+def run(fault: Fault | None) -> tuple[bool, bool]:
+    """Whether the property test and the tables fail with this fault, or with none."""
     with tempfile.TemporaryDirectory() as place:
         source = seeded(fault, Path(place))
         return failing(source, "test_feed_property.py"), failing(source, "test_feed.py")
@@ -228,6 +247,8 @@ def run(fault: Fault) -> tuple[bool, bool]:
 
 def main() -> int:
     rows = ["| fault | property test | tables |", "|---|---|---|"]
+    if any(run(None)):
+        raise SystemExit("Expected the tests to pass without a fault; they fail.")
     missed = 0
     for fault in FAULTS:
         found, by_hand = run(fault)

@@ -78,8 +78,11 @@ class ClearedResponse(Response):
             if not self._cleared.stands() or connection.gone():
                 return False
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+        # Every byte is acknowledged before the answer ends and the register is left. The client
+        # does not wait for this: the length it was told is complete already.
+        complete = await connection.drained()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return await connection.drained()
+        return complete
 
 
 def _pieces(chunks: tuple[bytes, ...]) -> Iterator[memoryview | bytes]:

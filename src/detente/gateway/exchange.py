@@ -28,6 +28,7 @@ from detente.model.transfer import ActsPage, PageSheet, PeerActSheet, Receipt, R
 from detente.ports import ActRow, Courier, DocumentRow, PeerRow, Tx, View
 from detente.proof import (
     Envelope,
+    VerifierKey,
     check_commitment,
     check_proof,
     leaf_hash,
@@ -510,7 +511,7 @@ def _decode_answer(body: bytes) -> _PageAnswer:
 
 
 def _checked(
-    sheet: PageSheet, objects: list[bytes], row: PeerRow, collection: str, vkey: object
+    sheet: PageSheet, objects: list[bytes], row: PeerRow, collection: str, vkey: VerifierKey
 ) -> Received:
     """The page as received, if all holds together: no proof, no accept (``ledger.md`` 1.2)."""
     raw = sheet.entry.encode()

@@ -332,10 +332,11 @@ def received(
 ) -> Feed:
     """The receipt of a page that had been cut came after all: exactly its entries were given.
 
-    ``page`` are the slices from which it was taken, ``until`` where it ended. Its entries are taken out of wherever they are by now (a stay, even one that is over, or a later
-    grant not read yet) and put back at the times at which the reader has them; the mark follows
-    as in ``served``. What has been given a second time meanwhile stays there. The same receipt
-    again changes nothing.
+    ``page`` are the slices from which it was taken, ``until`` where it ended. Its entries are
+    taken out of wherever they are by now (a stay, even one that is over, or a later grant not
+    read yet) and put back at the times at which the reader has them; the mark follows as in
+    ``served``. What has been given a second time meanwhile stays there. The same receipt again
+    changes nothing, and for a page that was not cut this is ``served``.
     """
     for piece in page:
         # The last slice may reach further than the page did.
@@ -540,7 +541,7 @@ def _check_grants(feed: Feed, end: int) -> None:
     _demand(live.handlings == {h for h, o in feed.outcomes if o == "release"}, "live", live)
     for grant in closed:
         last = grant.b if grant.late is None else grant.late.at
-        _demand(bool(grant.handlings) and grant.a < grant.b <= last <= end, "grant", grant)
+        _demand(grant.handlings and grant.a < grant.b <= last <= end, "grant", grant)
     for one, two in pairwise(feed.grants):
         _demand(place(one) < place(two), "order", two)
         # Entries at or behind ``two`` begin where those of ``one`` have ended.
@@ -556,6 +557,6 @@ def _check_grants(feed: Feed, end: int) -> None:
     _demand(all(point > feed.mark for _, point in feed.ahead), "ahead", feed.ahead)
 
 
-def _demand(true: bool, code: str, got: object) -> None:
-    if not true:
+def _demand(sound: object, code: str, got: object) -> None:
+    if not sound:
         raise Broken(f"feed.{code}", f"Expected a sound feed, got {got}.")

@@ -120,7 +120,7 @@ def place(grant: Grant) -> tuple[int, int, int]:
 
 def first_reaching(grants: Sequence[Grant], point: Point) -> int:
     """The index of the first grant that has a place after the point."""
-    return bisect_left(grants, True, key=lambda grant: first_after(grant, point) < grant.b)
+    return bisect_left(grants, x=True, key=lambda grant: first_after(grant, point) < grant.b)
 
 
 # --- ranges ------------------------------------------------------------------------------------

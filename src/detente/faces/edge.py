@@ -1,0 +1,192 @@
+"""Edge: one HTTP connection, with the limits the server itself lacks.
+
+A subclass of uvicorn's httptools protocol: a bound on the header block, deadlines for headers and
+body, ``Host`` required, the client's certificate handed to the application, and a ``Connection``
+by which the gate can reset it so that unsent bytes never leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import termios
+from array import array
+from fcntl import ioctl
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["Connection", "EdgeLimits", "edge_protocol"]
+
+#: Bytes of request line and headers together.
+HEADER_BYTES_MAX = 16 * 1024
+#: What the transport may hold unsent before the application has to wait.
+WRITE_BUFFER_BYTES = 64 * 1024
+_POLL_S_MAX = 0.05
+
+
+class EdgeLimits:
+    """Deadlines in milliseconds; ``stall_ms``: how long a client may take no byte at all."""
+
+    def __init__(self, *, headers_ms: int, body_ms: int, stall_ms: int = 60_000) -> None:
+        self.headers_ms = headers_ms
+        self.body_ms = body_ms
+        self.stall_ms = stall_ms
+
+
+class Connection:
+    """What the application may do with the connection under a request."""
+
+    def __init__(self, transport: asyncio.Transport, limits: EdgeLimits) -> None:
+        self._transport = transport
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._limits = limits
+        self._ended = asyncio.Event()
+        self.heard = asyncio.Event()
+
+    def gone(self) -> bool:
+        """True if the connection is closing or closed."""
+        return self._transport.is_closing()
+
+    def cut(self) -> None:
+        """Reset: a zero linger time makes the kernel discard what it has not sent, and ``abort``
+        discards what it has not been given."""
+        if self._ended.is_set():
+            return
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except OSError:
+            pass  # The socket is closed already, which is what is wanted.
+        self._transport.abort()
+
+    async def ended(self) -> None:
+        """Return when the socket is closed: no byte can leave through it any more."""
+        await self._ended.wait()
+
+    def closed(self) -> None:
+        """Called once by the protocol when the transport is gone."""
+        self._ended.set()
+        self.heard.set()
+
+    async def drained(self) -> bool:
+        """Wait until the client's machine has acknowledged every byte; False if it never will.
+
+        The client's next bytes prove it as well: it has read the answer to its end.
+        """
+        wait_s, stalled_s, before = 0.0005, 0.0, -1
+        while not self._ended.is_set():
+            left = self._transport.get_write_buffer_size() + self._unacknowledged()
+            if left == 0:
+                return True
+            stalled_s = stalled_s + wait_s if left == before else 0.0
+            if stalled_s * 1000 > self._limits.stall_ms:
+                return False
+            before = left
+            self.heard.clear()
+            try:
+                await asyncio.wait_for(self.heard.wait(), wait_s)
+            except TimeoutError:
+                wait_s = min(wait_s * 2, _POLL_S_MAX)
+        return False
+
+    def _unacknowledged(self) -> int:
+        count = array("i", [0])
+        try:
+            ioctl(self._socket.fileno(), termios.TIOCOUTQ, count)
+        except (OSError, ValueError):
+            return 1  # Not to be known: as if something were left.
+        return count[0]
+
+
+class _EdgeProtocol(HttpToolsProtocol):
+    """See the module. ``limits`` is set by ``edge_protocol``."""
+
+    limits: EdgeLimits
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the parent
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._connection = Connection(transport, self.limits)
+        self._head_bytes = 0
+        self._in_head = True
+        self._deadline: asyncio.TimerHandle | None = None
+        self._arm(self.limits.headers_ms)
+        ssl_object = transport.get_extra_info("ssl_object")
+        self._certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+        self._connection.closed()
+
+    def data_received(self, data: bytes) -> None:
+        self._connection.heard.set()
+        if self._in_head:
+            self._head_bytes += len(data)
+        elif self._deadline is not None:
+            self._arm(self.limits.body_ms)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEADER_BYTES_MAX:
+            self._refuse(431, b"Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._arm(self.limits.headers_ms)
+        self.scope["extensions"] = {
+            "detente.connection": self._connection,  # type: ignore[dict-item]  # ours, beside the standard ones
+            "tls": {"client_cert": self._certificate},
+        }
+
+    def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        size = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
+        if size > HEADER_BYTES_MAX:
+            self._refuse(431, b"Request Header Fields Too Large")
+            return
+        if hosts != 1:
+            # RFC 9112, 3.2: a request without Host, or with two, is answered 400.
+            self._refuse(400, b"Expected exactly one Host header")
+            return
+        self._in_head, self._head_bytes = False, 0
+        self._arm(self.limits.body_ms)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._disarm()
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_message_complete()
+        self._in_head, self._head_bytes = True, 0
+
+    def _arm(self, ms: int) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(ms / 1000, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        if not self.transport.is_closing():
+            self._refuse(408, b"Request Timeout")
+
+    def _refuse(self, status: int, words: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        head = b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\n" % (status, words)
+        self.transport.write(
+            head + b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(words), words)
+        )
+        self.transport.close()
+
+
+def edge_protocol(limits: EdgeLimits) -> type[HttpToolsProtocol]:
+    """The protocol class with these limits, as uvicorn wants it."""
+    members: dict[str, Any] = {"limits": limits}
+    return type("EdgeProtocol", (_EdgeProtocol,), members)

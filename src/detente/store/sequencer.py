@@ -1,0 +1,233 @@
+"""The sequencer: it puts entries into ledgers, and signs one checkpoint a commit for each.
+
+A ledger is a Merkle log (C2SP ``tlog-tiles``). Entries, tiles and the signed checkpoint that
+contains them are written by **one** transaction, and the checkpoint only by compare-and-swap on
+(origin, size, root): whoever restores an old file under a running node, or opens a second one,
+would otherwise sign a second history of the same log, and that fork could never be taken back.
+
+What a crash leaves behind, step by step:
+
+1. Works append entries; nothing is durable. A crash leaves the state before the commit.
+2. ``seal`` writes tiles and checkpoint into the same transaction. A crash leaves the same.
+   A signature may have been made over a head that never becomes durable. It was not handed to
+   anybody: readers see a checkpoint only after the commit. So signing before committing is safe,
+   and the head that is signed next may differ.
+3. COMMIT writes the last frame of the transaction to the write-ahead log and syncs it. A crash
+   before the sync ends leaves all or nothing of it: a frame counts only with its checksum.
+4. The commit has returned, the callers have not been answered. A crash leaves the work done and
+   its callers in doubt; they ask again, and intake and receipts know what they have seen.
+
+Recovery runs the normal code: SQLite replays its log when the file is opened, and ``recover``
+reads every head from the tiles as any commit would, and refuses to start if they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import apsw
+
+from detente.errors import Broken, DetenteError, Invalid
+from detente.proof import (
+    Checkpoint,
+    Signer,
+    Tile,
+    integrate,
+    leaf_hash,
+    parse_checkpoint,
+    parse_note,
+    root_from_tiles,
+    sign_checkpoint,
+)
+from detente.proof.tree import EMPTY_ROOT
+
+__all__ = ["LOG_ENTRY_BYTES_MAX", "SignerOf", "Sequencer", "read_tile"]
+
+#: An entry bundle writes lengths as uint16 (C2SP ``tlog-tiles``).
+LOG_ENTRY_BYTES_MAX = 65_535
+
+SignerOf = Callable[[str], Signer]
+
+_WIDTH = 256
+
+
+def read_tile(connection: apsw.Connection, log: int, level: int, index: int) -> bytes:
+    """The hashes of a tile as far as it is filled; empty if it does not exist."""
+    found = connection.execute(
+        'SELECT hashes FROM tile WHERE log = ? AND level = ? AND "index" = ?', (log, level, index)
+    ).get
+    return found if isinstance(found, bytes) else b""
+
+
+@dataclass(slots=True)
+class _Head:
+    """A ledger as the last commit left it, and the leaves that wait for the next."""
+
+    number: int
+    size: int
+    root: bytes
+    signer: Signer | None
+    leaves: list[bytes]
+
+
+class Sequencer:
+    """Keeps the heads of all ledgers. For the writer's thread only.
+
+    A transaction in parts: ``mark`` and ``undo`` around each work, ``seal`` before the commit,
+    ``keep`` after it or ``undo`` to an empty mark if it failed.
+    """
+
+    def __init__(self, connection: apsw.Connection, signer_of: SignerOf) -> None:
+        self._db = connection
+        self._signer_of = signer_of
+        self._heads: dict[str, _Head] = {}
+        # The logs of the appended entries, in order, so that the last ones can be taken back.
+        self._appended: list[_Head] = []
+        self._created: list[str] = []
+        self._sealed: list[tuple[_Head, int, bytes]] = []
+
+    # --- recovery -------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Read every head, and refuse to go on unless entries, tiles and checkpoint agree.
+
+        The root is computed from the tiles on the right edge, which is what the next commit
+        builds on; the newest leaves are hashed again from their entries. Older tiles are not
+        read here: ``ledger verify`` does that.
+        """
+        for number, name, size, root, note in self._db.execute(
+            "SELECT number, name, size, root, note FROM log ORDER BY number"
+        ).fetchall():
+            self._check(number, Checkpoint(name, size, root), note)
+            self._heads[name] = _Head(number, size, root, None, [])
+
+    def _check(self, number: int, head: Checkpoint, note: bytes | None) -> None:
+        def broken(got: str) -> Broken:
+            return Broken(
+                "ledger.head",
+                f"Expected ledger {head.origin} to end at {head.size} entries as signed, got {got}.",
+                hint="Do not continue this ledger; restore it from the partner's mirror.",
+            )
+
+        if (note is None) != (head.size == 0):
+            raise broken("no checkpoint")
+        try:
+            if note is not None and parse_checkpoint(parse_note(note).text) != head:
+                raise broken("a checkpoint that says otherwise")
+            root = root_from_tiles(head.size, self._reader(number))
+        except DetenteError as error:
+            raise broken(str(error)) from error
+        if root != head.root:
+            raise broken("tiles with another root")
+        start = (head.size - 1) // _WIDTH * _WIDTH if head.size else 0
+        rows = self._db.execute(
+            'SELECT "index", data FROM entry WHERE log = ? AND "index" >= ? ORDER BY "index"',
+            (number, start),
+        ).fetchall()
+        if [row[0] for row in rows] != list(range(start, head.size)):
+            raise broken("other entries")
+        leaves = b"".join(leaf_hash(data) for _, data in rows)
+        if leaves != read_tile(self._db, number, 0, start // _WIDTH):
+            raise broken("entries that do not hash to the tiles")
+
+    def _reader(self, number: int) -> Callable[[int, int], bytes]:
+        return lambda level, index: read_tile(self._db, number, level, index)
+
+    # --- one transaction ------------------------------------------------------------------
+
+    def mark(self) -> tuple[int, int]:
+        """A point to go back to."""
+        return len(self._appended), len(self._created)
+
+    def append(self, log: str, entry: bytes) -> int:
+        """Write an entry; its index. A log comes into being with its first entry.
+
+        Raises whatever the caller's ``signers`` raises for a log that has no key: an entry that
+        could not be signed for must not get in, and only the work that brought it fails.
+        """
+        if not 0 < len(entry) <= LOG_ENTRY_BYTES_MAX:
+            raise Invalid(
+                "ledger.entry",
+                f"Expected an entry of 1 to {LOG_ENTRY_BYTES_MAX} bytes, got {len(entry)}.",
+            )
+        head = self._head(log)
+        index = head.size + len(head.leaves)
+        self._db.execute(
+            'INSERT INTO entry (log, "index", data) VALUES (?, ?, ?)', (head.number, index, entry)
+        )
+        head.leaves.append(leaf_hash(entry))
+        self._appended.append(head)
+        return index
+
+    def _head(self, log: str) -> _Head:
+        head = self._heads.get(log)
+        if head is None:
+            signer = self._signer_of(log)
+            self._db.execute(
+                "INSERT INTO log (name, size, root) VALUES (?, 0, ?)", (log, EMPTY_ROOT)
+            )
+            head = _Head(self._db.last_insert_rowid(), 0, EMPTY_ROOT, signer, [])
+            self._heads[log] = head
+            self._created.append(log)
+        elif head.signer is None:
+            head.signer = self._signer_of(log)
+        return head
+
+    def undo(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Forget what was appended since the mark; the database undoes the rest."""
+        for head, size, root in self._sealed:
+            head.size, head.root = size, root
+        self._sealed.clear()
+        appended, created = mark
+        while len(self._appended) > appended:
+            self._appended.pop().leaves.pop()
+        while len(self._created) > created:
+            del self._heads[self._created.pop()]
+
+    def seal(self) -> None:
+        """Grow the trees by the waiting leaves, and write tiles and one checkpoint for each.
+
+        Raises ``Broken`` if a stored checkpoint is not the one that this process wrote last.
+        """
+        touched = {head.number: (log, head) for log, head in self._heads.items() if head.leaves}
+        for log, head in touched.values():
+            self._seal_one(log, head)
+
+    def _seal_one(self, log: str, head: _Head) -> None:
+        grown = integrate(head.size, self._reader(head.number), head.leaves)
+        self._write_tiles(head.number, grown.tiles)
+        checkpoint = Checkpoint(log, grown.size, grown.root)
+        assert head.signer is not None  # noqa: S101  # ``_head`` gave it one before any entry
+        note = sign_checkpoint(checkpoint, head.signer).encode()
+        # The compare-and-swap: the row must still be what this process committed last. The
+        # transaction holds the write lock, so nobody can come between this and the commit.
+        self._db.execute(
+            "UPDATE log SET size = ?, root = ?, note = ?"
+            " WHERE name = ? AND size = ? AND root = ?",
+            (grown.size, grown.root, note, log, head.size, head.root),
+        )
+        if self._db.changes() != 1:
+            raise Broken(
+                "ledger.swapped",
+                f"Expected ledger {log} to end at {head.size} entries, got another head.",
+                hint="The file was changed from outside. Do not continue this ledger.",
+            )
+        self._sealed.append((head, head.size, head.root))
+        head.size, head.root = grown.size, grown.root
+
+    def _write_tiles(self, number: int, tiles: Iterable[Tile]) -> None:
+        # Only the widest form of a tile is kept: narrower ones are its beginnings.
+        self._db.executemany(
+            'INSERT INTO tile (log, level, "index", hashes) VALUES (?, ?, ?, ?)'
+            " ON CONFLICT DO UPDATE SET hashes = excluded.hashes",
+            [(number, tile.level, tile.index, tile.hashes) for tile in tiles],
+        )
+
+    def keep(self) -> None:
+        """The transaction is committed: what waited is in the tree."""
+        for head in self._appended:
+            head.leaves.clear()
+        self._appended.clear()
+        self._created.clear()
+        self._sealed.clear()
