@@ -20,6 +20,7 @@ import apsw
 
 from detente.errors import Invalid
 from detente.ports import Block, NewItem
+from detente.store.query import row, rows
 
 __all__ = ["BODY_BYTES_MAX", "ITEMS_MAX", "BlockCache", "BlockReader", "BlockWriter"]
 
@@ -121,27 +122,30 @@ class BlockReader:
 
     def block(self, collection: int, seq: int) -> Block | None:
         """The block that holds an entry; None behind the end."""
-        row = self._place(collection, seq)
-        if row is None:
+        place = self._place(collection, seq)
+        if place is None:
             return None
-        block_id, first, count = row
+        block_id, first, count = place
         return self._cache.get(block_id) or self._load(block_id, first, count)
 
     def seq_after(self, collection: int, added_us: int) -> int | None:
         """The first entry later than ``added_us``; None if there is none."""
-        row = self._db.execute(
+        found = row(
+            self._db,
+            tuple[int, int, int],
             "SELECT id, first, first_us FROM block WHERE collection = ? AND last_us > ?"
             " ORDER BY last_us LIMIT 1",
-            (collection, added_us),
-        ).fetchone()
-        if row is None:
+            collection,
+            added_us,
+        )
+        if found is None:
             return None
-        block_id, first, first_us = row
+        block_id, first, first_us = found
         if added_us < first_us:
-            return int(first)
+            return first
         kept = self._cache.get(block_id)
-        added = kept.added_us if kept is not None else _unpack("q", self._column(block_id, "added"))
-        return int(first) + bisect_right(added, added_us)
+        added = _unpack("q", self._column(block_id, "added")) if kept is None else kept.added_us
+        return first + bisect_right(added, added_us)
 
     def count(self, collection: int, handling: int, a: int, b: int) -> int:
         """How many of the entries ``a <= seq < b`` have a handling."""
@@ -151,30 +155,37 @@ class BlockReader:
 
     def first_of(self, collection: int, handling: int, a: int) -> int | None:
         """The first entry at or after ``a`` with a handling."""
-        row = self._tally(collection, handling, a + 1)
-        if row is not None and row[1] > a:
-            first = row[0]
+        tally = self._tally(collection, handling, a + 1)
+        if tally is not None and tally[1] > a:
+            first = tally[0]
             numbers = self._numbers(collection, first)
-            for i in range(max(0, a - first), len(numbers)):
+            for i in range(a - first, len(numbers)):
                 if numbers[i] == handling:
                     return first + i
-        row = self._db.execute(
+        found = row(
+            self._db,
+            tuple[int],
             "SELECT first FROM tally WHERE collection = ? AND handling = ? AND first > ?"
             " ORDER BY first LIMIT 1",
-            (collection, handling, a),
-        ).fetchone()
-        if row is None:
+            collection,
+            handling,
+            a,
+        )
+        if found is None:
             return None
-        return int(row[0]) + self._numbers(collection, row[0]).index(handling)
+        return found[0] + self._numbers(collection, found[0]).index(handling)
 
     def keys_from(self, collection: int, seq: int) -> Iterator[tuple[int, bytes]]:
         """First entry and keys of every block that reaches beyond ``seq``, in order."""
-        rows = self._db.execute(
+        for block_id, first in rows(
+            self._db,
+            tuple[int, int],
             "SELECT id, first FROM block WHERE collection = ? AND first > ? AND first + count > ?"
             " ORDER BY first",
-            (collection, seq - ITEMS_MAX, seq),
-        ).fetchall()
-        for block_id, first in rows:
+            collection,
+            seq - ITEMS_MAX,
+            seq,
+        ):
             keys = self._cache.get_keys(block_id)
             if keys is None:
                 keys = self._column(block_id, "keys")
@@ -183,10 +194,10 @@ class BlockReader:
 
     def names(self, collection: int, seq: int) -> tuple[int, bytes, bytes]:
         """First entry, keys and digests of the block that holds an entry, without its body."""
-        row = self._place(collection, seq)
-        if row is None:
+        place = self._place(collection, seq)
+        if place is None:
             return seq, b"", b""
-        block_id, first, _ = row
+        block_id, first, _ = place
         kept = self._cache.get(block_id)
         if kept is not None:
             return first, kept.keys, kept.digests
@@ -194,12 +205,15 @@ class BlockReader:
         return first, keys, digests
 
     def _place(self, collection: int, seq: int) -> tuple[int, int, int] | None:
-        row = self._db.execute(
+        found = row(
+            self._db,
+            tuple[int, int, int],
             "SELECT id, first, count FROM block WHERE collection = ? AND first <= ?"
             " ORDER BY first DESC LIMIT 1",
-            (collection, seq),
-        ).fetchone()
-        return row if row is not None and seq < row[1] + row[2] else None
+            collection,
+            seq,
+        )
+        return found if found is not None and seq < found[1] + found[2] else None
 
     def _load(self, block_id: int, first: int, count: int) -> Block:
         handlings, added, ends, keys, digests, body = self._one(
@@ -220,32 +234,40 @@ class BlockReader:
         return block
 
     def _one(self, query: str, block_id: int) -> tuple[bytes, ...]:
-        row = self._db.execute(query, (block_id,)).fetchone()
-        assert row is not None  # noqa: S101  # the id was read in the same transaction
-        return row
+        found = row(self._db, tuple[bytes, ...], query, block_id)
+        assert found is not None  # the id was read in the same transaction
+        return found
 
     def _column(self, block_id: int, name: str) -> bytes:
         return self._one(f"SELECT {name} FROM block WHERE id = ?", block_id)[0]  # noqa: S608  # names of columns only
 
     def _numbers(self, collection: int, first: int) -> array[int]:
-        row = self._place(collection, first)
-        assert row is not None  # noqa: S101  # tallies and blocks are written together
-        kept = self._cache.get(row[0])
-        return kept.handlings if kept is not None else _unpack("I", self._column(row[0], "handlings"))
+        place = self._place(collection, first)
+        assert place is not None  # tallies and blocks are written together
+        kept = self._cache.get(place[0])
+        if kept is not None:
+            return kept.handlings
+        return _unpack("I", self._column(place[0], "handlings"))
 
-    def _tally(self, collection: int, handling: int, below: int) -> tuple[int, int, int, int] | None:
+    def _tally(
+        self, collection: int, handling: int, below: int
+    ) -> tuple[int, int, int, int] | None:
         """First, upto, before and here of the last block with this handling that begins below."""
-        return self._db.execute(
+        return row(
+            self._db,
+            tuple[int, int, int, int],
             "SELECT first, upto, before, here FROM tally"
             " WHERE collection = ? AND handling = ? AND first < ? ORDER BY first DESC LIMIT 1",
-            (collection, handling, below),
-        ).fetchone()
+            collection,
+            handling,
+            below,
+        )
 
     def _below(self, collection: int, handling: int, seq: int) -> int:
-        row = self._tally(collection, handling, seq)
-        if row is None:
+        tally = self._tally(collection, handling, seq)
+        if tally is None:
             return 0
-        first, upto, before, here = row
+        first, upto, before, here = tally
         if upto <= seq:
             return before + here
         return before + self._numbers(collection, first)[: seq - first].count(handling)
@@ -260,27 +282,33 @@ class BlockWriter(BlockReader):
         self._next_id = next_id
         self.rewritten = 0
 
-    def append(self, collection: int, first: int, first_us: int, items: Sequence[NewItem]) -> None:
-        """Append items; entry ``first + i`` gets the time ``first_us + i``."""
+    def append(
+        self, collection: int, first: int, first_us: int, items: Sequence[NewItem]
+    ) -> tuple[bytes, bytes]:
+        """Append items; entry ``first + i`` gets the time ``first_us + i``. Gives their keys and
+        digests, joined. Refuses empty bytes and keys or digests of another length."""
         raws = [item.raw for item in items]
         if not all(raws):
             raise Invalid("item.empty", "Expected the bytes of an object, got none.")
+        keys = _joined([item.key for item in items], _KEY)
+        digests = _joined([item.sha256 for item in items], _DIGEST)
+        handlings = array("I", [item.handling for item in items])
         last: Block | None = None
         for i, j in _cuts([len(raw) for raw in raws], ITEMS_MAX):
-            part = items[i:j]
             last = Block(
                 first=first + i,
                 count=j - i,
                 body=b",".join(raws[i:j]),
                 ends=_ends(raws[i:j]),
                 added_us=array("q", range(first_us + i, first_us + j)),
-                handlings=array("I", [item.handling for item in part]),
-                keys=_joined([item.key for item in part], _KEY),
-                digests=_joined([item.sha256 for item in part], _DIGEST),
+                handlings=handlings[i:j],
+                keys=keys[i * _KEY : j * _KEY],
+                digests=digests[i * _DIGEST : j * _DIGEST],
             )
             self._insert(collection, last)
         if last is not None and _class(last.count, len(last.body)) < _SEALED:
             self._merge(collection)
+        return keys, digests
 
     def _insert(self, collection: int, block: Block) -> None:
         block_id, self._next_id = self._next_id, self._next_id + 1
@@ -303,32 +331,36 @@ class BlockWriter(BlockReader):
                 block.body,
             ),
         )
-        rows = []
+        upto = block.first + block.count
+        tallies = []
         for handling, here in Counter(block.handlings).items():
             last = self._tally(collection, handling, block.first)
             before = 0 if last is None else last[2] + last[3]
-            upto = block.first + block.count
-            rows.append((collection, handling, block.first, upto, before, here))
-        self._db.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", rows)
+            tallies.append((collection, handling, block.first, upto, before, here))
+        self._db.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", tallies)
         self._cache.put(block_id, block)
 
     def _merge(self, collection: int) -> None:
         """Merge the small blocks at the end if there are enough of them."""
-        rows = self._db.execute(
+        last = rows(
+            self._db,
+            tuple[int, int, int, int],
             "SELECT id, first, count, size FROM block WHERE collection = ?"
             " ORDER BY first DESC LIMIT ?",
-            (collection, _TAIL_BLOCKS_MAX),
-        ).fetchall()
-        length = _run([(count, size) for _, _, count, size in rows])
-        if not length:
+            collection,
+            _TAIL_BLOCKS_MAX,
+        )
+        old = last[: _run([(count, size) for _, _, count, size in last])]
+        if not old:
             return
-        old = [
-            self._cache.get(block_id) or self._load(block_id, first, count)
-            for block_id, first, count, _ in reversed(rows[:length])
-        ]
-        whole = _concat(old)
+        whole = _concat(
+            [
+                self._cache.get(block_id) or self._load(block_id, first, count)
+                for block_id, first, count, _ in reversed(old)
+            ]
+        )
         numbers = set(whole.handlings)
-        self._db.executemany("DELETE FROM block WHERE id = ?", [(row[0],) for row in rows[:length]])
+        self._db.executemany("DELETE FROM block WHERE id = ?", [(one[0],) for one in old])
         self._db.executemany(
             "DELETE FROM tally WHERE collection = ? AND handling = ? AND first >= ?",
             [(collection, number, whole.first) for number in numbers],

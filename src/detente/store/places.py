@@ -21,7 +21,8 @@ from typing import Final
 
 import apsw
 
-from detente.store.blocks import BlockReader
+from detente.store.blocks import ITEMS_MAX, BlockReader
+from detente.store.query import rows, value
 
 __all__ = ["Tail", "find", "index_rest", "known"]
 
@@ -84,18 +85,15 @@ class Tail:
     def undo(self, mark: int) -> None:
         """Forget what was added since the mark; with 0, also that anything was written."""
         while self._flushed:
-            at, rows, round_ = self._flushed.pop()
-            self._next, self._round = at, round_
-            for number, spots in self._buckets[at].items():
-                rows[number] = rows.get(number, ()) + spots
-            self._buckets[at] = rows
-            self._waiting += sum(map(len, rows.values())) // 3
+            at, bucket, round_ = self._flushed.pop()
+            self._next, self._round, self._buckets[at] = at, round_, bucket
+            self._waiting += sum(map(len, bucket.values())) // 3
         while len(self._added) > mark:
             _, _, numbers = self._added.pop()
             for number in reversed(numbers):
                 bucket = self._buckets[number >> _SHIFT & 63]
                 spots = bucket.pop(number)
-                if len(spots) > 3:  # noqa: PLR2004  # more than one spot
+                if len(spots) > 3:  # more than one spot
                     bucket[number] = spots[:-3]
             self._waiting -= len(numbers)
 
@@ -107,11 +105,12 @@ class Tail:
     def flush(self, connection: apsw.Connection) -> None:
         """Write buckets until few enough rows wait."""
         while self._waiting > self._waiting_max:
-            at, rows, round_ = self._next, self._buckets[self._next], self._round
-            self._flushed.append((at, rows, round_))
+            at, bucket = self._next, self._buckets[self._next]
+            self._flushed.append((at, bucket, self._round))
             if at == 0:
-                self._round = connection.execute('SELECT "end", number FROM collection').fetchall()
-            found = sorted(_rows(rows))
+                query = 'SELECT "end", number FROM collection'
+                self._round = rows(connection, tuple[int, int], query)
+            found = sorted(_rows(bucket))
             connection.executemany(_INSERT, found)
             self._buckets[at] = {}
             self._waiting -= len(found)
@@ -130,31 +129,33 @@ def _rows(bucket: dict[int, _Spots]) -> Iterator[tuple[int, int, int, int]]:
 
 def index_rest(connection: apsw.Connection) -> None:
     """Write every row that is still missing. Part of starting; in the caller's transaction."""
-    for collection, indexed, end in connection.execute(
-        'SELECT number, indexed, "end" FROM collection WHERE indexed < "end"'
-    ).fetchall():
-        rows: list[tuple[int, int, int, int]] = []
-        for first, keys, digests in connection.execute(
-            "SELECT first, keys, digests FROM block WHERE collection = ? AND first + count > ?",
-            (collection, indexed),
+    query = 'SELECT number, indexed, "end" FROM collection WHERE indexed < "end"'
+    for collection, indexed, end in rows(connection, tuple[int, int, int], query):
+        missing: list[tuple[int, int, int, int]] = []
+        for first, keys, digests in rows(
+            connection,
+            tuple[int, bytes, bytes],
+            "SELECT first, keys, digests FROM block"
+            " WHERE collection = ? AND first > ? AND first + count > ?",
+            collection,
+            indexed - ITEMS_MAX,
+            indexed,
         ):
             heads = zip(_heads(keys, _KEY), _heads(digests, _DIGEST), strict=True)
-            rows += [(key, collection, first + i, head) for i, (key, head) in enumerate(heads)]
-        rows.sort()
-        connection.executemany(_INSERT, rows)
+            missing += [(key, collection, first + i, head) for i, (key, head) in enumerate(heads)]
+        missing.sort()
+        connection.executemany(_INSERT, missing)
         connection.execute("UPDATE collection SET indexed = ? WHERE number = ?", (end, collection))
 
 
 def find(connection: apsw.Connection, blocks: BlockReader, number: int, key: bytes) -> list[int]:
     """All entries of a collection with an object key, in order."""
-    indexed = connection.execute(
-        "SELECT indexed FROM collection WHERE number = ?", (number,)
-    ).get
+    query = "SELECT indexed FROM collection WHERE number = ?"
+    indexed = value(connection, int, query, number) or 0
     (wanted,) = _heads(key, _KEY)
     found = set()
-    for (seq,) in connection.execute(
-        "SELECT seq FROM place WHERE key = ? AND collection = ?", (wanted, number)
-    ).fetchall():
+    query = "SELECT seq FROM place WHERE key = ? AND collection = ?"
+    for (seq,) in rows(connection, tuple[int], query, wanted, number):
         first, keys, _ = blocks.names(number, seq)
         if keys[(seq - first) * _KEY :][:_KEY] == key:
             found.add(seq)
@@ -180,13 +181,16 @@ def known(
     keys = array("q", _heads(b"".join([key for key, _ in items]), _KEY))
     heads = _heads(b"".join([digest for _, digest in items]), _DIGEST)
     spots: dict[int, list[tuple[int, int]]] = {}
-    for key, seq, head in connection.execute(
+    for key, seq, head in rows(
+        connection,
+        tuple[int, int, int],
         "SELECT place.key, seq, head FROM carray(?) AS wanted CROSS JOIN place"
         " ON place.key = wanted.value AND collection = ?",
-        (apsw.carray(array("q", sorted(set(keys)))), collection),
+        apsw.carray(array("q", sorted(set(keys)))),
+        collection,
     ):
         spots.setdefault(key, []).append((seq, head))
-    for key in keys:
+    for key in set(keys):
         waiting = tail.get(key)
         for i in range(0, len(waiting), 3):
             if waiting[i] == collection:

@@ -215,9 +215,7 @@ def check_sqlite(version: str) -> None:
     checkpoint and commit (SQLite 3.7.0 to 3.51.2; mended in 3.51.3, 3.50.7 and 3.44.6)."""
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     sound = (
-        numbers >= (3, 51, 3)
-        or (3, 50, 7) <= numbers < (3, 51)
-        or (3, 44, 6) <= numbers < (3, 45)
+        numbers >= (3, 51, 3) or (3, 50, 7) <= numbers < (3, 51) or (3, 44, 6) <= numbers < (3, 45)
     )
     if not sound:
         raise Invalid(

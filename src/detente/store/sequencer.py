@@ -41,6 +41,7 @@ from detente.proof import (
     sign_checkpoint,
 )
 from detente.proof.tree import EMPTY_ROOT
+from detente.store.query import rows, value
 
 __all__ = ["LOG_ENTRY_BYTES_MAX", "SignerOf", "Sequencer", "read_tile"]
 
@@ -54,10 +55,8 @@ _WIDTH = 256
 
 def read_tile(connection: apsw.Connection, log: int, level: int, index: int) -> bytes:
     """The hashes of a tile as far as it is filled; empty if it does not exist."""
-    found = connection.execute(
-        'SELECT hashes FROM tile WHERE log = ? AND level = ? AND "index" = ?', (log, level, index)
-    ).get
-    return found if isinstance(found, bytes) else b""
+    query = 'SELECT hashes FROM tile WHERE log = ? AND level = ? AND "index" = ?'
+    return value(connection, bytes, query, log, level, index) or b""
 
 
 @dataclass(slots=True)
@@ -65,6 +64,7 @@ class _Head:
     """A ledger as the last commit left it, and the leaves that wait for the next."""
 
     number: int
+    log: str
     size: int
     root: bytes
     signer: Signer | None
@@ -96,17 +96,19 @@ class Sequencer:
         builds on; the newest leaves are hashed again from their entries. Older tiles are not
         read here: ``ledger verify`` does that.
         """
-        for number, name, size, root, note in self._db.execute(
-            "SELECT number, name, size, root, note FROM log ORDER BY number"
-        ).fetchall():
+        for number, name, size, root, note in rows(
+            self._db,
+            tuple[int, str, int, bytes, bytes | None],
+            "SELECT number, name, size, root, note FROM log ORDER BY number",
+        ):
             self._check(number, Checkpoint(name, size, root), note)
-            self._heads[name] = _Head(number, size, root, None, [])
+            self._heads[name] = _Head(number, name, size, root, None, [])
 
     def _check(self, number: int, head: Checkpoint, note: bytes | None) -> None:
         def broken(got: str) -> Broken:
             return Broken(
                 "ledger.head",
-                f"Expected ledger {head.origin} to end at {head.size} entries as signed, got {got}.",
+                f"Expected ledger {head.origin} to end as signed at {head.size}, got {got}.",
                 hint="Do not continue this ledger; restore it from the partner's mirror.",
             )
 
@@ -121,13 +123,16 @@ class Sequencer:
         if root != head.root:
             raise broken("tiles with another root")
         start = (head.size - 1) // _WIDTH * _WIDTH if head.size else 0
-        rows = self._db.execute(
+        last = rows(
+            self._db,
+            tuple[int, bytes],
             'SELECT "index", data FROM entry WHERE log = ? AND "index" >= ? ORDER BY "index"',
-            (number, start),
-        ).fetchall()
-        if [row[0] for row in rows] != list(range(start, head.size)):
+            number,
+            start,
+        )
+        if [index for index, _ in last] != list(range(start, head.size)):
             raise broken("other entries")
-        leaves = b"".join(leaf_hash(data) for _, data in rows)
+        leaves = b"".join(leaf_hash(data) for _, data in last)
         if leaves != read_tile(self._db, number, 0, start // _WIDTH):
             raise broken("entries that do not hash to the tiles")
 
@@ -167,7 +172,7 @@ class Sequencer:
             self._db.execute(
                 "INSERT INTO log (name, size, root) VALUES (?, 0, ?)", (log, EMPTY_ROOT)
             )
-            head = _Head(self._db.last_insert_rowid(), 0, EMPTY_ROOT, signer, [])
+            head = _Head(self._db.last_insert_rowid(), log, 0, EMPTY_ROOT, signer, [])
             self._heads[log] = head
             self._created.append(log)
         elif head.signer is None:
@@ -190,21 +195,20 @@ class Sequencer:
 
         Raises ``Broken`` if a stored checkpoint is not the one that this process wrote last.
         """
-        touched = {head.number: (log, head) for log, head in self._heads.items() if head.leaves}
-        for log, head in touched.values():
-            self._seal_one(log, head)
+        for head in {head.number: head for head in self._appended}.values():
+            self._seal_one(head)
 
-    def _seal_one(self, log: str, head: _Head) -> None:
+    def _seal_one(self, head: _Head) -> None:
+        log = head.log
         grown = integrate(head.size, self._reader(head.number), head.leaves)
         self._write_tiles(head.number, grown.tiles)
         checkpoint = Checkpoint(log, grown.size, grown.root)
-        assert head.signer is not None  # noqa: S101  # ``_head`` gave it one before any entry
+        assert head.signer is not None  # ``_head`` gave it one before any entry
         note = sign_checkpoint(checkpoint, head.signer).encode()
         # The compare-and-swap: the row must still be what this process committed last. The
         # transaction holds the write lock, so nobody can come between this and the commit.
         self._db.execute(
-            "UPDATE log SET size = ?, root = ?, note = ?"
-            " WHERE name = ? AND size = ? AND root = ?",
+            "UPDATE log SET size = ?, root = ?, note = ? WHERE name = ? AND size = ? AND root = ?",
             (grown.size, grown.root, note, log, head.size, head.root),
         )
         if self._db.changes() != 1:
