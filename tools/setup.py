@@ -28,6 +28,7 @@ STAMP = VENV / "detente-stamp"
 LOCKED = ROOT / "requirements" / "dev.txt"
 PROJECT = ROOT / "pyproject.toml"
 PYTHON_MIN = (3, 11)
+OUTPUT_LINES_MAX = 30
 # Wheels only: building a package from source would fetch build tools that no lock file names.
 PICK = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(LOCKED)]
 OURSELVES = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
@@ -67,13 +68,17 @@ def check_python() -> None:
 
 
 def run(step: str, command: list[str]) -> None:
-    """Run one step; what it prints on standard error is the detail behind our one line."""
+    """Run one step; what it printed is shown only if it fails, as the detail behind our line."""
     try:
-        code = subprocess.run(command, cwd=str(ROOT), check=False).returncode
+        done = subprocess.run(
+            command, cwd=str(ROOT), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     except OSError as fault:
         raise Stop(f"{step} failed: {fault}.") from fault
-    if code:
-        raise Stop(f"{step} failed (exit code {code}): mend what stands above, then run it again.")
+    if done.returncode:
+        lines = done.stdout.decode(errors="replace").splitlines()
+        print("\n".join(lines[-OUTPUT_LINES_MAX:]), file=sys.stderr)
+        raise Stop(f"{step} failed: mend what stands above, then run make again.")
 
 
 def install() -> None:
