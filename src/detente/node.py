@@ -47,6 +47,7 @@ from detente.gateway.review import Review
 from detente.gateway.witness import Witness
 from detente.ports import Store
 from detente.proof import Ed25519Signer, Signer, load_private_key
+from detente.record import write_copy
 from detente.store.sqlite import SQLiteStore
 from detente.wire.courier import HTTPCourier
 from detente.wire.stix import Limits
@@ -138,7 +139,7 @@ class NodeFolder:
         return self.path / "detente.db"
 
 
-def init_node(path: Path, config: Config) -> NodeFolder:
+async def init_node(path: Path, config: Config) -> NodeFolder:
     """Make the folder of a new node: configuration, keys, token, empty store."""
     if path.exists() and any(path.iterdir()):
         raise Conflict("node.exists", f"Expected an empty or new folder, got {path}.")
@@ -151,7 +152,7 @@ def init_node(path: Path, config: Config) -> NodeFolder:
         folder.write_private(f"keys/{name}.pem", Ed25519Signer(Ed25519PrivateKey.generate()).pem())
     folder.write_private("token", secrets.token_urlsafe(32).encode())
     folder.write_private("secret", secrets.token_hex(32).encode())
-    open_store(folder, config, create=True).close_now()
+    await open_store(folder, config, create=True).close()
     # Last, so that a folder half made is not taken for a node's.
     folder.write_private(CONFIG_NAME, render_config(config))
     return folder
@@ -159,7 +160,8 @@ def init_node(path: Path, config: Config) -> NodeFolder:
 
 def open_store(folder: NodeFolder, config: Config, *, create: bool = False) -> SQLiteStore:
     """The node's store, with the key that signs its ledgers."""
-    return SQLiteStore.open(folder.database(), create=create, signer=folder.signer("ledger"))
+    signer = folder.signer("ledger")
+    return SQLiteStore.open(folder.database(), create=create, signers=lambda _: signer)
 
 
 def identity_of(folder: NodeFolder, config: Config) -> Identity:
@@ -236,6 +238,16 @@ class Node:
         await self.courier.close()
         await self.store.close()
 
+    async def export(self, out: Path) -> dict[str, object]:
+        """Write a copy of the record into a new folder: ledgers and signed documents, no
+        contents. What it holds is told."""
+        if not out.is_absolute() or out.exists():
+            raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
+        index = await self.store.read(
+            lambda view: write_copy(view, out, self.config, self.book.agreements())
+        )
+        return {"folder": str(out), "ledgers": len(index.ledgers), "documents": len(index.documents)}
+
     def app(self) -> Starlette:
         """All faces as one application."""
         secret = bytes.fromhex(self.folder.text("secret"))
@@ -263,6 +275,7 @@ class Node:
                 exchange=self.exchange,
                 guard=self.guard,
                 clock=self.clock if isinstance(self.clock, ExerciseClock) else None,
+                export=self.export,
             )
         )
         peer = Peer(self.exchange, self.delivery, self.gate, self.witness, self.config)
@@ -283,26 +296,36 @@ class Node:
 
 
 @contextlib.asynccontextmanager
+async def open_node(folder: NodeFolder) -> AsyncIterator[Node]:
+    """A node that has started but does not serve: for commands on a stopped node."""
+    config = folder.config()
+    store = open_store(folder, config)
+    node = Node(folder, config, store, await open_clock(store, exercise=config.exercise))
+    try:
+        await node.start()
+        yield node
+    finally:
+        await node.stop()
+
+
+@contextlib.asynccontextmanager
 async def running_node(
     folder: NodeFolder, listen: str | None = None
 ) -> AsyncIterator[tuple[Node, str]]:
     """A node that serves; gives it and its address. Ends in order when the block ends."""
-    config = folder.config()
-    store = open_store(folder, config)
-    node = Node(folder, config, store, await open_clock(store, exercise=config.exercise))
-    await node.start()
-    host, port = config.address if listen is None else _address(listen)
-    server = Server(node.app(), _settings(config, host, port))
-    try:
-        bound_host, bound_port = await server.start()
-        scheme = "https" if config.tls_certificate else "http"
-        address = f"{scheme}://{bound_host}:{bound_port}"
-        folder.write_private("address", address.encode())
-        yield node, address
-    finally:
-        await server.stop(grace_ms=5_000)
-        (folder.path / "address").unlink(missing_ok=True)
-        await node.stop()
+    async with open_node(folder) as node:
+        config = node.config
+        host, port = config.address if listen is None else _address(listen)
+        server = Server(node.app(), _settings(config, host, port))
+        try:
+            bound_host, bound_port = await server.start()
+            scheme = "https" if config.tls_certificate else "http"
+            address = f"{scheme}://{bound_host}:{bound_port}"
+            folder.write_private("address", address.encode())
+            yield node, address
+        finally:
+            await server.stop(grace_ms=5_000)
+            (folder.path / "address").unlink(missing_ok=True)
 
 
 def _address(listen: str) -> tuple[str, int]:

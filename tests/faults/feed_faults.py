@@ -37,7 +37,7 @@ class Watch:
 
     def pytest_configure(self, config):
         from hypothesis import Phase, settings
-        settings.register_profile("faults", max_examples=4000, phases=[Phase.generate],
+        settings.register_profile("faults", max_examples=2400, phases=[Phase.generate],
             derandomize=True, database=None, deadline=None, report_multiple_bugs=False)
         settings.load_profile("faults")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -61,6 +62,11 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Exchange
     guard: Guard
     clock: SettableClock | None
+    export: Callable[[Path], Awaitable[dict[str, object]]]
+
+
+class _ExportBody(msgspec.Struct, forbid_unknown_fields=True):
+    out: str
 
 
 class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -126,6 +132,7 @@ class API:
             ("POST", "/api/clients", self._client_add),
             ("DELETE", "/api/clients/{name}", self._client_remove),
             ("POST", "/api/clock", self._clock),
+            ("POST", "/api/ledger/export", self._export),
         ]
         return [Route(path, self._edge(handler), methods=[method]) for method, path, handler in table]
 
@@ -373,6 +380,11 @@ class API:
         gone = msgspec.structs.replace(row, removed_ms=now_ms)
         await self._parts.store.write(lambda tx: tx.put_credential(gone))
         return {"name": name, "removed_ms": now_ms}
+
+    async def _export(self, request: Request) -> object:
+        """Write a copy of the record into a new folder on the node's machine."""
+        body = await _json(request, _ExportBody)
+        return await self._parts.export(Path(body.out))
 
     async def _clock(self, request: Request) -> object:
         """Set the clock of an exercise, forwards only; what is then due is done at once."""

@@ -154,12 +154,13 @@ class _EdgeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None and not self.transport.is_closing():
+        # A refused request has no cycle of its own, and its connection is closing.
+        if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._disarm()
-        if self.cycle is not None and not self.transport.is_closing():
+        if not self.transport.is_closing():
             super().on_message_complete()
         self._in_head, self._head_bytes = True, 0
 

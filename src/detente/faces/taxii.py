@@ -258,9 +258,10 @@ class TAXII:
             )
         )
         now_us = self._clock.now_us()
-        status = _status(published, now_us)
+        status_id = str(uuid.uuid4())
+        status = _status(published, status_id, now_us)
         row = StatusRow(
-            id=status["id"],
+            id=status_id,
             agreement=agreement.id,
             party=party,
             created_ms=now_us // 1000,
@@ -413,7 +414,7 @@ def _stopped(stopped: Stopped) -> Response:
     return Response(msgspec.json.encode(body), status_code=403, media_type=MEDIA)
 
 
-def _status(published: Published, now_us: int) -> dict[str, object]:
+def _status(published: Published, status_id: str, now_us: int) -> dict[str, object]:
     """TAXII 2.1, 4.3: what is taken is complete, for intake answers when it is on disk."""
     failures = [
         {"id": one.id or f"unidentified--{uuid.uuid4()}", "version": "", "message": one.sentence}
@@ -421,7 +422,7 @@ def _status(published: Published, now_us: int) -> dict[str, object]:
     ]
     successes = [{"id": one} for one in published.ids]
     return {
-        "id": str(uuid.uuid4()),
+        "id": status_id,
         "status": "complete",
         "request_timestamp": time_text(now_us),
         "total_count": len(successes) + len(failures),

@@ -440,6 +440,7 @@ def _act_entry(
             entry=peer.entry_digest,
             origin=peer.origin,
             index=peer.index,
+            peer_at=peer.at_ms,
         )
     return book.entry(_ENTRY_ACTS[use], doc=digest, party=party, ref=name)
 

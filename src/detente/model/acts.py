@@ -68,7 +68,8 @@ class Entry(Record, frozen=True, kw_only=True):
     As needed: ``by``; ``c`` (commitment, base64) to the Merkle root over the items' digests;
     ``doc`` (digest of a signed document); ``sig`` (a signature over it, base64); ``st`` (size of
     this ledger on which the decision stands); ``saw`` (newest head of the partner's ledger);
-    ``page`` (index of the page entry this one is about).
+    ``page`` (index of the page entry this one is about); ``origin``, ``index``, ``entry`` and
+    ``peer_at`` (place, digest and time of the partner's entry that this one records).
     """
 
     v: Literal[1] = 1
@@ -95,3 +96,4 @@ class Entry(Record, frozen=True, kw_only=True):
     entry: Digest | None = None
     origin: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     index: Count | None = None
+    peer_at: Millis | None = None

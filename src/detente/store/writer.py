@@ -166,9 +166,10 @@ class Writer:
 
     def _transact(self, writes: list[Waiting]) -> None:
         """One commit for all of them. Fills in results and errors, and raises nothing."""
+        if self._broken is not None:
+            self._fail(writes, self._broken)
+            return
         try:
-            if self._broken is not None:
-                raise self._broken
             self._db.execute("BEGIN IMMEDIATE")
             for write in writes:
                 self._work(write)
@@ -179,6 +180,8 @@ class Writer:
             self._fail(writes, from_sqlite(error))
         except DetenteError as error:
             self._fail(writes, error)
+        except Exception as error:  # noqa: BLE001  # else nobody would ever be answered
+            self._fail(writes, Broken("store.failed", f"Expected to commit, got: {error!r}."))
         else:
             self._sequencer.keep()
             self._tail.keep()

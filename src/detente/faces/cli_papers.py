@@ -1,0 +1,194 @@
+"""Charters and agreements on the command line: draft, sign, import, show."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from detente.errors import Invalid
+from detente.faces.client import NodeClient
+from detente.faces.documents import (
+    KeyCard,
+    charter_of,
+    envelope_in,
+    key_card,
+    new_envelope,
+    read_file,
+    signed_file,
+    write_new,
+)
+from detente.faces.speak import answer, stated, tell
+from detente.model import Agreement, Charter, decode
+from detente.proof import Ed25519Signer, load_private_key
+from detente.rules.authority import document_digest
+from detente.wire.terms import read_terms
+
+__all__ = ["add"]
+
+Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
+File = Annotated[Path, typer.Argument(help="The document.", metavar="FILE")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Keys = Annotated[list[Path], typer.Option("--key", help="A private key file (repeat).")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The new file.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands of charters and agreements."""
+    charter = typer.Typer(no_args_is_help=True, help="How others know a party's signatures.")
+    app.add_typer(charter, name="charter")
+    _add_charter(charter)
+    agreement = typer.Typer(no_args_is_help=True, help="What a flow stands on.")
+    app.add_typer(agreement, name="agreement")
+    _add_agreement(agreement)
+
+
+def _add_charter(charter: typer.Typer) -> None:
+    @charter.command()
+    @stated
+    def key(
+        file: File,
+        holder: Annotated[str, typer.Option(help="Tells persons apart, not who they are.")],
+        as_json: Json = False,
+    ) -> None:
+        """Make a person's key: FILE is the private half, FILE.card the public one."""
+        signer = Ed25519Signer(Ed25519PrivateKey.generate())
+        card = key_card(signer, holder)
+        write_new(file, signer.pem(), private=True)
+        write_new(Path(f"{file}.card"), msgspec.json.encode(card))
+        answer(card, as_json=as_json, words=lambda: print(f"key {card.keyid}"))
+
+    @charter.command()
+    @stated
+    def draft(  # noqa: PLR0913  # each parameter is an option of the command
+        out: Out,
+        party: Annotated[str, typer.Option(help="The party's id.")],
+        office: Annotated[list[str], typer.Option(help="OFFICE=CARD[,CARD] (repeat).")],
+        root: Annotated[list[str], typer.Option(help="Office that signs charters (repeat).")],
+        node: Annotated[Path | None, typer.Option(help="The party's node, if it has one.")] = None,
+        threshold: Annotated[int, typer.Option(help="Root signatures needed.")] = 1,
+        name: Annotated[str, typer.Option(help="The party's name.")] = "",
+        unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
+        exercise: Annotated[bool, typer.Option("--exercise")] = False,
+        expires_ms: Annotated[int, typer.Option(help="Milliseconds since 1970.")] = 4102444800000,
+    ) -> None:
+        """Write a party's first charter from the cards of its officers' keys."""
+        offices = {}
+        for one in office:
+            office_id, _, cards = one.partition("=")
+            offices[office_id] = tuple(
+                msgspec.json.decode(read_file(Path(card)), type=KeyCard)
+                for card in cards.split(",")
+            )
+        keys = node or out.parent
+        if node is None:
+            raise Invalid("cli.node", "Expected --node DIR, got none.")
+        public = {
+            use: load_private_key(read_file(keys / "keys" / f"{use}.pem")).public
+            for use in ("node", "ledger", "witness")
+        }
+        host = _host_of(keys)
+        record = charter_of(
+            (party, name or party, tuple(unit or (party,)), exercise),
+            offices,
+            (tuple(root), threshold),
+            (host, public["node"], public["ledger"], public["witness"]),
+            expires_ms,
+        )
+        write_new(out, new_envelope("charter", record, exercise=exercise).encode())
+        tell(f"Written to {out}; sign it with `detente charter sign`.")
+
+    @charter.command("sign")
+    @stated
+    def charter_sign(file: File, key: Keys, as_json: Json = False) -> None:
+        """Add signatures to a charter, offline."""
+        envelope = signed_file(file, key, None)
+        answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+
+    @charter.command("import")
+    @stated
+    def charter_import(folder: Folder, file: File, as_json: Json = False) -> None:
+        """Accept a party's charter. The first one is accepted on your word: compare its digest
+        with the party over another channel."""
+        done = NodeClient(folder).post("/api/charters", read_file(file))
+        answer(done, as_json=as_json,
+               words=lambda: print(f"{done['document']}: charter {done['digest']} accepted"))
+
+    @charter.command()
+    @stated
+    def show(file: File, as_json: Json = False) -> None:
+        """What a charter says, and the digest to compare."""
+        envelope = envelope_in(file)
+        record = decode(envelope.payload, Charter)
+        answer({"digest": document_digest(envelope), "charter": record}, as_json=as_json)
+
+
+def _host_of(node: Path) -> str:
+    for line in read_file(node / "detente.toml").decode().splitlines():
+        if line.startswith("host = "):
+            return str(msgspec.json.decode(line.removeprefix("host = ")))
+    raise Invalid("config.invalid", f"Expected a host in {node}/detente.toml, got none.")
+
+
+def _add_agreement(agreement: typer.Typer) -> None:
+    @agreement.command()
+    @stated
+    def template() -> None:
+        """Print a commented agreement to start from."""
+        place = importlib.resources.files("detente.faces").joinpath("templates/bilateral.toml")
+        print(place.read_text(), end="")
+
+    @agreement.command()
+    @stated
+    def draft(
+        terms: Annotated[Path, typer.Argument(help="The terms (TOML).")],
+        out: Out,
+        charter: Annotated[list[Path], typer.Option(help="Each member's charter (repeat).")],
+        as_json: Json = False,
+    ) -> None:
+        """Make the document that members sign from terms as people write them."""
+        digests, exercises = {}, set()
+        for path in charter:
+            envelope = envelope_in(path)
+            record = decode(envelope.payload, Charter)
+            digests[record.party] = document_digest(envelope)
+            exercises.add(record.exercise)
+        if len(exercises) > 1:
+            raise Invalid("document.exercise", "Expected charters of one sort, got both.")
+        exercise = True in exercises
+        made = read_terms(read_file(terms).decode(), digests, exercise=exercise)
+        envelope = new_envelope("agreement", made, exercise=exercise)
+        write_new(out, envelope.encode())
+        answer(
+            {"file": str(out), "agreement": made.id, "digest": document_digest(envelope)},
+            as_json=as_json,
+            words=lambda: tell(f"Written to {out}; each member signs it."),
+        )
+
+    @agreement.command("sign")
+    @stated
+    def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
+        """Add signatures to an agreement, offline."""
+        envelope = signed_file(file, key, None)
+        answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+
+    @agreement.command("import")
+    @stated
+    def agreement_import(folder: Folder, file: File, as_json: Json = False) -> None:
+        """Open an agreement that all its members have signed."""
+        done = NodeClient(folder).post("/api/agreements", read_file(file))
+        answer(done, as_json=as_json,
+               words=lambda: print(f"{done['document']}: {done['state']}, "
+                                   f"standing {done['standing'][:16]}…"))
+
+    @agreement.command()
+    @stated
+    def show(file: File, as_json: Json = False) -> None:
+        """What an agreement says, and its digest."""
+        envelope = envelope_in(file)
+        record = decode(envelope.payload, Agreement)
+        answer({"digest": document_digest(envelope), "agreement": record}, as_json=as_json)

@@ -1,0 +1,153 @@
+"""Documents in files: keys, charters, signatures. Everything here works without a node.
+
+Signing is an offline act: a file goes in, a file with one signature more comes out.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from detente.errors import Invalid, Missing
+from detente.model import Charter, Key, LogName, Office, Root, canonical, encode
+from detente.proof import (
+    Ed25519Signer,
+    Envelope,
+    P256Signer,
+    PublicKey,
+    VerifierKey,
+    add_signature,
+    load_private_key,
+    sign,
+)
+from detente.proof import decode as decode_envelope
+from detente.rules.authority import payload_type
+
+__all__ = [
+    "KeyCard",
+    "charter_of",
+    "envelope_in",
+    "key_card",
+    "new_envelope",
+    "read_file",
+    "signed_file",
+    "write_new",
+]
+
+FILE_BYTES_MAX = 2 * 1024 * 1024
+
+
+class KeyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The public half of a person's key, as it is handed to whoever draws up the charter."""
+
+    holder: str
+    keyid: str
+    scheme: Literal["ed25519", "p256"]
+    public: str
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes; ``Missing`` if it is not there, ``Invalid`` if it is too large."""
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise Invalid("file.size", f"Expected at most {FILE_BYTES_MAX} bytes in {path}.")
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise Missing("file.unreadable", f"Expected to read {path}: {error.strerror}.") from error
+
+
+def write_new(path: Path, data: bytes, *, private: bool = False, replace: bool = False) -> None:
+    """Write a file that is not there yet, or replace one on purpose; whole or not at all."""
+    if path.exists() and not replace:
+        raise Invalid("file.exists", f"Expected a new file, got {path}, which is there already.")
+    half = path.with_name(path.name + ".new")
+    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o644)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    half.replace(path)
+
+
+def key_card(signer: Ed25519Signer | P256Signer, holder: str) -> KeyCard:
+    """The card for a key."""
+    public = signer.public
+    return KeyCard(
+        holder=holder,
+        keyid=public.keyid,
+        scheme=public.scheme,
+        public=base64.b64encode(public.der).decode(),
+    )
+
+
+def charter_of(
+    config_party: tuple[str, str, tuple[str, ...], bool],
+    offices: dict[str, tuple[KeyCard, ...]],
+    root: tuple[tuple[str, ...], int],
+    own: tuple[str, PublicKey, PublicKey, PublicKey],
+    expires_ms: int,
+) -> Charter:
+    """The first charter of a party with a node.
+
+    ``own`` is the node's host with its node, ledger and witness keys; ``root`` the offices whose
+    keys sign the next charter, and how many of them.
+    """
+    party, name, units, exercise = config_party
+    host, node, ledger, witness = own
+    keys = {
+        card.keyid: Key(scheme=card.scheme, public=card.public, holder=card.holder)
+        for cards in offices.values()
+        for card in cards
+    }
+    node_key = Key(
+        scheme="ed25519", public=base64.b64encode(node.der).decode(), holder=f"node {host}"
+    )
+    keys[node.keyid] = node_key
+    prefix = f"{host}/detente/{'exercise/' if exercise else ''}"
+    listed = [
+        Office(id=office, title=office, keys=tuple(sorted(card.keyid for card in cards)))
+        for office, cards in sorted(offices.items())
+    ]
+    listed.append(Office(id="node", title="the party's gateway", keys=(node.keyid,)))
+    return Charter(
+        party=party,
+        name=name,
+        version=1,
+        exercise=exercise,
+        units=units,
+        keys=keys,
+        offices=tuple(listed),
+        node="node",
+        logs=(
+            LogName(use="ledger", vkey=VerifierKey(f"{prefix}node", 1, ledger).encode()),
+            LogName(use="witness", vkey=VerifierKey(f"{host}/witness", 4, witness).encode()),
+        ),
+        root=Root(
+            keys=tuple(sorted({c.keyid for office in root[0] for c in offices.get(office, ())})),
+            threshold=root[1],
+        ),
+        expires_ms=expires_ms,
+    )
+
+
+def new_envelope(use: str, record: msgspec.Struct, *, exercise: bool) -> Envelope:
+    """A document without signatures yet."""
+    return sign(payload_type(use, exercise=exercise), encode(record), [])
+
+
+def envelope_in(path: Path) -> Envelope:
+    """The envelope in a file."""
+    return decode_envelope(read_file(path))
+
+
+def signed_file(path: Path, keys: list[Path], password: bytes | None) -> Envelope:
+    """Add a signature by each key to the document in a file, in place."""
+    envelope = envelope_in(path)
+    # What is signed is read first: a payload that is not canonical is refused unsigned.
+    canonical(msgspec.json.decode(envelope.payload))
+    for key in keys:
+        envelope = add_signature(envelope, load_private_key(read_file(key), password))
+    write_new(path, envelope.encode(), replace=True)
+    return envelope
