@@ -23,24 +23,22 @@ reads every head from the tiles as any commit would, and refuses to start if the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import apsw
 
 from detente.errors import Broken, DetenteError, Invalid
 from detente.proof import (
+    EMPTY_ROOT,
     Checkpoint,
     Signer,
-    Tile,
-    integrate,
     leaf_hash,
     parse_checkpoint,
     parse_note,
-    root_from_tiles,
     sign_checkpoint,
 )
-from detente.proof.tree import EMPTY_ROOT
+from detente.store.growth import EMPTY, Edge, edge_of, grow
 from detente.store.query import rows, value
 
 __all__ = ["LOG_ENTRY_BYTES_MAX", "SignerOf", "Sequencer", "read_tile"]
@@ -50,7 +48,10 @@ LOG_ENTRY_BYTES_MAX = 65_535
 
 SignerOf = Callable[[str], Signer]
 
-_WIDTH = 256
+_HEIGHT = 8
+_WIDTH = 1 << _HEIGHT
+_HASH = 32
+_TILE_BYTES = _WIDTH * _HASH
 
 
 def read_tile(connection: apsw.Connection, log: int, level: int, index: int) -> bytes:
@@ -65,8 +66,7 @@ class _Head:
 
     number: int
     log: str
-    size: int
-    root: bytes
+    edge: Edge
     signer: Signer | None
     leaves: list[bytes]
 
@@ -85,7 +85,7 @@ class Sequencer:
         # The logs of the appended entries, in order, so that the last ones can be taken back.
         self._appended: list[_Head] = []
         self._created: list[str] = []
-        self._sealed: list[tuple[_Head, int, bytes]] = []
+        self._sealed: list[tuple[_Head, Edge]] = []
 
     # --- recovery -------------------------------------------------------------------------
 
@@ -101,10 +101,10 @@ class Sequencer:
             tuple[int, str, int, bytes, bytes | None],
             "SELECT number, name, size, root, note FROM log ORDER BY number",
         ):
-            self._check(number, Checkpoint(name, size, root), note)
-            self._heads[name] = _Head(number, name, size, root, None, [])
+            edge = self._check(number, Checkpoint(name, size, root), note)
+            self._heads[name] = _Head(number, name, edge, None, [])
 
-    def _check(self, number: int, head: Checkpoint, note: bytes | None) -> None:
+    def _check(self, number: int, head: Checkpoint, note: bytes | None) -> Edge:
         def broken(got: str) -> Broken:
             return Broken(
                 "ledger.head",
@@ -117,10 +117,12 @@ class Sequencer:
         try:
             if note is not None and parse_checkpoint(parse_note(note).text) != head:
                 raise broken("a checkpoint that says otherwise")
-            root = root_from_tiles(head.size, self._reader(number))
+            edge = edge_of(
+                head.size, lambda level, index: read_tile(self._db, number, level, index)
+            )
         except DetenteError as error:
             raise broken(str(error)) from error
-        if root != head.root:
+        if edge.root() != head.root:
             raise broken("tiles with another root")
         start = (head.size - 1) // _WIDTH * _WIDTH if head.size else 0
         last = rows(
@@ -135,9 +137,7 @@ class Sequencer:
         leaves = b"".join(leaf_hash(data) for _, data in last)
         if leaves != read_tile(self._db, number, 0, start // _WIDTH):
             raise broken("entries that do not hash to the tiles")
-
-    def _reader(self, number: int) -> Callable[[int, int], bytes]:
-        return lambda level, index: read_tile(self._db, number, level, index)
+        return edge
 
     # --- one transaction ------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Sequencer:
                 f"Expected an entry of 1 to {LOG_ENTRY_BYTES_MAX} bytes, got {len(entry)}.",
             )
         head = self._head(log)
-        index = head.size + len(head.leaves)
+        index = head.edge.size + len(head.leaves)
         self._db.execute(
             'INSERT INTO entry (log, "index", data) VALUES (?, ?, ?)', (head.number, index, entry)
         )
@@ -172,7 +172,7 @@ class Sequencer:
             self._db.execute(
                 "INSERT INTO log (name, size, root) VALUES (?, 0, ?)", (log, EMPTY_ROOT)
             )
-            head = _Head(self._db.last_insert_rowid(), log, 0, EMPTY_ROOT, signer, [])
+            head = _Head(self._db.last_insert_rowid(), log, EMPTY, signer, [])
             self._heads[log] = head
             self._created.append(log)
         elif head.signer is None:
@@ -181,8 +181,8 @@ class Sequencer:
 
     def undo(self, mark: tuple[int, int] = (0, 0)) -> None:
         """Forget what was appended since the mark; the database undoes the rest."""
-        for head, size, root in self._sealed:
-            head.size, head.root = size, root
+        for head, edge in self._sealed:
+            head.edge = edge
         self._sealed.clear()
         appended, created = mark
         while len(self._appended) > appended:
@@ -199,33 +199,46 @@ class Sequencer:
             self._seal_one(head)
 
     def _seal_one(self, head: _Head) -> None:
-        log = head.log
-        grown = integrate(head.size, self._reader(head.number), head.leaves)
-        self._write_tiles(head.number, grown.tiles)
-        checkpoint = Checkpoint(log, grown.size, grown.root)
+        old, (new, levels) = head.edge, grow(head.edge, head.leaves)
+        for level, hashes in enumerate(levels):
+            self._write_tiles(head.number, level, old.size >> _HEIGHT * level, hashes)
+        checkpoint = Checkpoint(head.log, new.size, new.root())
         assert head.signer is not None  # ``_head`` gave it one before any entry
         note = sign_checkpoint(checkpoint, head.signer).encode()
         # The compare-and-swap: the row must still be what this process committed last. The
         # transaction holds the write lock, so nobody can come between this and the commit.
         self._db.execute(
             "UPDATE log SET size = ?, root = ?, note = ? WHERE name = ? AND size = ? AND root = ?",
-            (grown.size, grown.root, note, log, head.size, head.root),
+            (new.size, checkpoint.root, note, head.log, old.size, old.root()),
         )
         if self._db.changes() != 1:
             raise Broken(
                 "ledger.swapped",
-                f"Expected ledger {log} to end at {head.size} entries, got another head.",
+                f"Expected ledger {head.log} to end at {old.size} entries, got another head.",
                 hint="The file was changed from outside. Do not continue this ledger.",
             )
-        self._sealed.append((head, head.size, head.root))
-        head.size, head.root = grown.size, grown.root
+        self._sealed.append((head, old))
+        head.edge = new
 
-    def _write_tiles(self, number: int, tiles: Iterable[Tile]) -> None:
-        # Only the widest form of a tile is kept: narrower ones are its beginnings.
+    def _write_tiles(self, number: int, level: int, filled: int, hashes: bytes) -> None:
+        """Append hashes to a level that has ``filled``. Only the widest form of a tile is kept:
+        narrower ones are its beginnings."""
+        index, used = divmod(filled, _WIDTH)
+        if used:
+            begun = read_tile(self._db, number, level, index)
+            if len(begun) != used * _HASH:
+                raise Broken(
+                    "ledger.tile",
+                    f"Expected {used} hashes in tile {level}/{index}, got {len(begun) // _HASH}.",
+                )
+            hashes = begun + hashes
         self._db.executemany(
             'INSERT INTO tile (log, level, "index", hashes) VALUES (?, ?, ?, ?)'
             " ON CONFLICT DO UPDATE SET hashes = excluded.hashes",
-            [(number, tile.level, tile.index, tile.hashes) for tile in tiles],
+            [
+                (number, level, index + i, hashes[i * _TILE_BYTES : (i + 1) * _TILE_BYTES])
+                for i in range(-(-len(hashes) // _TILE_BYTES))
+            ],
         )
 
     def keep(self) -> None:
