@@ -104,4 +104,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     drawn = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in listed:
         drawn.add_row(*row)
-    Console(soft_wrap=not sys.stdout.isatty()).print(drawn)
+    # A file or a pipe has no width of its own; lines are not broken there.
+    width = None if sys.stdout.isatty() else 240
+    Console(width=width).print(drawn)

@@ -444,7 +444,7 @@ class Exchange:
         answer = _decode_answer(body)
         if answer.stopped is not None:
             return answer.stopped.words
-        if answer.page is None:
+        if not bytes(answer.page):
             return ""
         envelope = decode_envelope(bytes(answer.page))
         sheet = open_document(envelope, "page", PageSheet, exercise=self._book.me.exercise)
@@ -494,7 +494,7 @@ class _StoppedAnswer(msgspec.Struct, frozen=True):
 class _PageAnswer(msgspec.Struct, frozen=True):
     """What a partner answers to a request for a page, cut but not yet believed."""
 
-    page: msgspec.Raw | None = None
+    page: msgspec.Raw = msgspec.Raw()
     objects: list[msgspec.Raw] = []
     stopped: _StoppedAnswer | None = None
 
