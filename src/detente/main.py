@@ -170,3 +170,7 @@ async def _verify(place: Path) -> Report:
 def main() -> None:
     """The console script."""
     build(_Host())()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -82,6 +82,7 @@ class _PeerBody(msgspec.Struct, forbid_unknown_fields=True):
 class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
     party: str
     agreement: str
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
 
 
 class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -348,7 +349,7 @@ class API:
 
     async def _sync(self, request: Request) -> object:
         body = await _json(request, _SyncBody)
-        return await self._parts.exchange.sync(body.party, body.agreement)
+        return await self._parts.exchange.sync(body.party, body.agreement, limit=body.limit)
 
     async def _notify(self, request: Request) -> object:
         return {"notice": await self._parts.exchange.notify(_needed(request, "agreement"))}

@@ -69,7 +69,7 @@ def _add_charter(charter: typer.Typer) -> None:
         party: Annotated[str, typer.Option(help="The party's id.")],
         office: Annotated[list[str], typer.Option(help="OFFICE=CARD[,CARD] (repeat).")],
         root: Annotated[list[str], typer.Option(help="Office that signs charters (repeat).")],
-        node: Annotated[Path | None, typer.Option(help="The party's node, if it has one.")] = None,
+        node: Annotated[Path | None, typer.Option(help="The party's node; none if it uses TAXII only.")] = None,
         threshold: Annotated[int, typer.Option(help="Root signatures needed.")] = 1,
         name: Annotated[str, typer.Option(help="The party's name.")] = "",
         unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
@@ -84,19 +84,18 @@ def _add_charter(charter: typer.Typer) -> None:
                 msgspec.json.decode(read_file(Path(card)), type=KeyCard)
                 for card in cards.split(",")
             )
-        keys = node or out.parent
-        if node is None:
-            raise Invalid("cli.node", "Expected --node DIR, got none.")
-        public = {
-            use: load_private_key(read_file(keys / "keys" / f"{use}.pem")).public
-            for use in ("node", "ledger", "witness")
-        }
-        host = _host_of(keys)
+        own = None
+        if node is not None:
+            node_key, ledger, witness = (
+                load_private_key(read_file(node / "keys" / f"{use}.pem")).public
+                for use in ("node", "ledger", "witness")
+            )
+            own = (_host_of(node), node_key, ledger, witness)
         record = charter_of(
             (party, name or party, tuple(unit or (party,)), exercise),
             offices,
             (tuple(root), threshold),
-            (host, public["node"], public["ledger"], public["witness"]),
+            own,
             expires_ms,
         )
         write_new(out, new_envelope("charter", record, exercise=exercise).encode())

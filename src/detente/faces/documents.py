@@ -86,31 +86,37 @@ def charter_of(
     config_party: tuple[str, str, tuple[str, ...], bool],
     offices: dict[str, tuple[KeyCard, ...]],
     root: tuple[tuple[str, ...], int],
-    own: tuple[str, PublicKey, PublicKey, PublicKey],
+    own: tuple[str, PublicKey, PublicKey, PublicKey] | None,
     expires_ms: int,
 ) -> Charter:
-    """The first charter of a party with a node.
+    """The first charter of a party.
 
-    ``own`` is the node's host with its node, ledger and witness keys; ``root`` the offices whose
-    keys sign the next charter, and how many of them.
+    ``own`` is its node's host with the node, ledger and witness keys, or None for a party that
+    only reads and writes by TAXII; ``root`` the offices whose keys sign the next charter, and how
+    many of them.
     """
     party, name, units, exercise = config_party
-    host, node, ledger, witness = own
     keys = {
         card.keyid: Key(scheme=card.scheme, public=card.public, holder=card.holder)
         for cards in offices.values()
         for card in cards
     }
-    node_key = Key(
-        scheme="ed25519", public=base64.b64encode(node.der).decode(), holder=f"node {host}"
-    )
-    keys[node.keyid] = node_key
-    prefix = f"{host}/detente/{'exercise/' if exercise else ''}"
     listed = [
         Office(id=office, title=office, keys=tuple(sorted(card.keyid for card in cards)))
         for office, cards in sorted(offices.items())
     ]
-    listed.append(Office(id="node", title="the party's gateway", keys=(node.keyid,)))
+    logs: tuple[LogName, ...] = ()
+    if own is not None:
+        host, node, ledger, witness = own
+        keys[node.keyid] = Key(
+            scheme="ed25519", public=base64.b64encode(node.der).decode(), holder=f"node {host}"
+        )
+        listed.append(Office(id="node", title="the party's gateway", keys=(node.keyid,)))
+        origin = f"{host}/detente/{'exercise/' if exercise else ''}node"
+        logs = (
+            LogName(use="ledger", vkey=VerifierKey(origin, 1, ledger).encode()),
+            LogName(use="witness", vkey=VerifierKey(f"{host}/witness", 4, witness).encode()),
+        )
     return Charter(
         party=party,
         name=name,
@@ -119,11 +125,8 @@ def charter_of(
         units=units,
         keys=keys,
         offices=tuple(listed),
-        node="node",
-        logs=(
-            LogName(use="ledger", vkey=VerifierKey(f"{prefix}node", 1, ledger).encode()),
-            LogName(use="witness", vkey=VerifierKey(f"{host}/witness", 4, witness).encode()),
-        ),
+        node="node" if own is not None else None,
+        logs=logs,
         root=Root(
             keys=tuple(sorted({c.keyid for office in root[0] for c in offices.get(office, ())})),
             threshold=root[1],

@@ -312,7 +312,9 @@ def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
     outcomes = {page.outcome for page in pages}
     if "received" in outcomes:
         return "received"
-    if "open" in outcomes:
+    # A partner's gateway answers with a receipt; until it does, nobody knows whether the page
+    # came. A TAXII client has no receipts, so what its machine has acknowledged counts as sent.
+    if "open" in outcomes or any((p.outcome, p.reader) == ("served", "peer") for p in pages):
         return "in flight"
     state = state_of(feed, number, seq)
     if "served" in outcomes and state in ("given", "queued"):

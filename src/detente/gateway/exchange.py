@@ -282,9 +282,10 @@ class Exchange:
 
     # --- asking a partner ------------------------------------------------------------------
 
-    async def sync(self, party: str, agreement: str) -> SyncReport:
+    async def sync(self, party: str, agreement: str, *, limit: int = 1000) -> SyncReport:
         """Exchange everything there is with a partner: bring receipts, fetch its acts, fetch its
-        pages, have checkpoints cosigned. Safe to repeat and to break off anywhere."""
+        pages of at most ``limit`` objects, have checkpoints cosigned. Safe to repeat and to break
+        off anywhere."""
         row = await self.peer(party, agreement)
         if row is None:
             raise Missing(
@@ -297,7 +298,7 @@ class Exchange:
         pages = items = known = 0
         for collection in self._readable(agreement, party):
             while pages < PAGES_MAX:
-                taken = await self._fetch_page(row, collection)
+                taken = await self._fetch_page(row, collection, limit)
                 if isinstance(taken, str):
                     if taken:
                         stopped[collection] = taken
@@ -434,12 +435,16 @@ class Exchange:
         )
 
     async def _fetch_page(
-        self, row: PeerRow, collection: str
+        self, row: PeerRow, collection: str, limit: int
     ) -> tuple[int, int, bool] | str:
         """Take the next page of a feed: (new, known, more); or why there is none ("" : no news)."""
         state = await self._state(row)
         body = await self._post(
-            row, "page", collection=collection, after_us=state.places.get(collection, 0)
+            row,
+            "page",
+            collection=collection,
+            after_us=state.places.get(collection, 0),
+            limit=limit,
         )
         answer = _decode_answer(body)
         if answer.stopped is not None:
