@@ -14,14 +14,13 @@ from tests.house.source import PACKAGE, Source, dotted
 
 PURE = frozenset({"", "errors", "model", "proof", "rules"})
 
-PURE_MAY_IMPORT = frozenset(
-    """
+_NAMES = """
     __future__ abc array base64 binascii bisect collections copy dataclasses datetime decimal
     enum fractions functools hashlib heapq hmac ipaddress itertools json math operator re string
     struct textwrap types typing unicodedata uuid zlib
     cryptography msgspec orjson
-    """.split()
-)
+"""
+PURE_MAY_IMPORT = frozenset(_NAMES.split())
 
 # By the end of the dotted name: where a pure-looking module reaches for the world.
 IMPURE_ENDINGS = frozenset(
@@ -49,7 +48,7 @@ def _ends(name: str, endings: frozenset[str]) -> bool:
 
 def check_pure_imports(sources: Sequence[Source]) -> list[str]:
     """Complain of any import in a pure module that is not on the list."""
-    complaints = []
+    complaints: list[str] = []
     for source in sources:
         if source.part not in PURE:
             continue
@@ -70,7 +69,7 @@ def check_pure_imports(sources: Sequence[Source]) -> list[str]:
 
 def check_pure_calls(sources: Sequence[Source]) -> list[str]:
     """Complain of calls in a pure module that read clock, file, terminal or randomness."""
-    complaints = []
+    complaints: list[str] = []
     for source in sources:
         if source.part not in PURE:
             continue
@@ -90,7 +89,7 @@ def check_pure_calls(sources: Sequence[Source]) -> list[str]:
 
 def check_one_clock(sources: Sequence[Source]) -> list[str]:
     """Complain of reading the wall clock outside of `node`; monotonic waits are no clock."""
-    complaints = []
+    complaints: list[str] = []
     for source in sources:
         if source.part == "node":
             continue

@@ -11,16 +11,18 @@ import ast
 import io
 import subprocess
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "detente"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """One Python file: `module` is its dotted name (`detente.model.item`), empty for scripts."""
 
@@ -96,6 +98,13 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(sorted({path for path in found if path.is_file()}))
 
 
+def expect_none(complaints: Sequence[str]) -> None:
+    """Fail with every complaint on its own line: all of them are wanted at once."""
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@cache
 def comments_of(source: Source) -> dict[int, str]:
     """Comments by line, without their `#`."""
     tokens = tokenize.generate_tokens(io.StringIO(source.text).readline)
