@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import hashlib
 import json
-import os
 import random
 import resource
 import statistics
@@ -19,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from detente.ports import Block, NewItem, Tx, View
+from detente.ports import Block, NewItem, Tx
 from detente.proof import Ed25519Signer
 from detente.store.blocks import BlockCache, BlockReader
 from detente.store.schema import open_reader

@@ -290,21 +290,23 @@ def open_writer(path: Path, *, create: bool) -> apsw.Connection:
     A crash before the tables are committed leaves an empty file, in which the next call with
     ``create`` makes them.
     """
-    connection = _open(path, _WRITER_CACHE_KIB)
+    connection = _connect(path)
     try:
-        return _settle(connection, path, create=create)
+        _set_up(connection, _WRITER_CACHE_KIB)
+        _settle(connection, path, create=create)
+    except apsw.NotADBError as error:
+        connection.close()
+        raise _foreign(path, "something that is no database") from error
     except BaseException:
         connection.close()
         raise
+    return connection
 
 
-def _settle(connection: apsw.Connection, path: Path, *, create: bool) -> apsw.Connection:
-    try:
-        version = connection.pragma("user_version")
-        owner = connection.pragma("application_id")
-        empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
-    except apsw.NotADBError as error:
-        raise _foreign(path, "something that is no database") from error
+def _settle(connection: apsw.Connection, path: Path, *, create: bool) -> None:
+    version = connection.pragma("user_version")
+    owner = connection.pragma("application_id")
+    empty = not connection.execute("SELECT count(*) FROM sqlite_schema").get
     fresh = create and empty and (version, owner) == (0, 0)
     if not fresh and owner != APPLICATION_ID:
         raise _foreign(path, "another program's file or an empty one")
@@ -327,7 +329,6 @@ def _settle(connection: apsw.Connection, path: Path, *, create: bool) -> apsw.Co
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute("COMMIT")
-    return connection
 
 
 def _foreign(path: Path, got: str) -> Invalid:
@@ -336,19 +337,22 @@ def _foreign(path: Path, got: str) -> Invalid:
 
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that can only read."""
-    connection = _open(path, _READER_CACHE_KIB)
+    connection = _connect(path)
+    _set_up(connection, _READER_CACHE_KIB)
     connection.pragma("query_only", 1)
     return connection
 
 
-def _open(path: Path, cache_kib: int) -> apsw.Connection:
+def _connect(path: Path) -> apsw.Connection:
     # READWRITE without CREATE: nothing comes into being by opening it. Readers need it too, to
     # take part in the shared memory of the write-ahead log.
     flags = apsw.SQLITE_OPEN_READWRITE
-    connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+    return apsw.Connection(str(path), flags=flags, statementcachesize=200)
+
+
+def _set_up(connection: apsw.Connection, cache_kib: int) -> None:
     connection.set_busy_timeout(_BUSY_MS)
     connection.pragma("synchronous", "full")
     connection.pragma("cache_size", cache_kib)
     connection.pragma("mmap_size", 0)
     connection.pragma("trusted_schema", 0)
-    return connection
