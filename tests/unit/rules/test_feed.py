@@ -206,6 +206,11 @@ def test_refused_is_for_good_and_only_later_entries_profit_from_a_change_of_mind
     assert state_of(feed, T, 9) == "queued"
 
 
+def test_a_refusal_reaches_what_is_under_review_too() -> None:
+    feed = turn(open_feed({T: "moderate"}), 3, 400, T="refuse")
+    assert feed.stays == (Stay(T, 0, OPEN, "refused"),)
+
+
 def test_everything_held_may_expire_and_nothing_is_given_late() -> None:
     feed = turn(served(both(), live_point(1)), 4, 500, T="hold")
     feed = expire(feed, T, 6)
@@ -331,6 +336,7 @@ def test_a_reader_of_one_handling_moves_the_mark_of_that_handling() -> None:
     feed = turn(feed, 6, 700, T="hold", P="hold")
     assert feed.stays == (Stay(T, 2, OPEN, "held"), Stay(P, 4, OPEN, "held"))
     assert feed.grants == (grant(0, 2, T, P), grant(2, 4, P), grant(6, OPEN))
+    assert served(feed, live_point(2)).ahead == ((P, live_point(3)),)
     assert served(feed, live_point(3)).ahead == ()
 
 
