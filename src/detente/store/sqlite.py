@@ -58,6 +58,9 @@ class SQLiteStore:
         lock = FileLock(path)
         try:
             writer = Writer(path, signers, create=create, commit=commit)
+        except apsw.Error as error:
+            lock.release()
+            raise from_sqlite(error) from error
         except BaseException:
             lock.release()
             raise

@@ -107,9 +107,6 @@ class Writer:
             self._tail = Tail()
             self._recover()
             self._tx = SQLiteTx(self._db, self.cache, self._sequencer, self._tail)
-        except apsw.Error as error:
-            self._db.close()
-            raise from_sqlite(error) from error
         except BaseException:
             self._db.close()
             raise
