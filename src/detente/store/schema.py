@@ -16,6 +16,7 @@ __all__ = [
     "FileLock",
     "check_sqlite",
     "from_sqlite",
+    "open_carrier",
     "open_reader",
     "open_writer",
     "prepare_file",
@@ -27,13 +28,11 @@ APPLICATION_ID: Final = 0x44455445
 SCHEMA_VERSION: Final = 1
 
 _PAGE_BYTES = 8192
-#: The write-ahead log is carried over into the file when it has this many pages.
-_CHECKPOINT_PAGES = 20_000
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
 _WRITER_CACHE_KIB = -32_768
 _READER_CACHE_KIB = -2_048
 #: A write-ahead log that grew beyond this in a burst is cut back when it is begun anew.
-_WAL_BYTES_KEPT = 2 * _CHECKPOINT_PAGES * _PAGE_BYTES
+_WAL_BYTES_KEPT = 320 * 1024 * 1024
 _BUSY_MS = 5_000
 
 _TABLES: Final = """
@@ -168,13 +167,15 @@ CREATE TABLE entry (
     data BLOB NOT NULL,
     PRIMARY KEY (log, "index")
 ) STRICT, WITHOUT ROWID;
+-- With a rowid: a tile of up to 8192 bytes is one page then, and it is rewritten as it fills.
 CREATE TABLE tile (
+    row INTEGER PRIMARY KEY,
     log INTEGER NOT NULL,
     level INTEGER NOT NULL,
     "index" INTEGER NOT NULL,
     hashes BLOB NOT NULL,
-    PRIMARY KEY (log, level, "index")
-) STRICT, WITHOUT ROWID;
+    UNIQUE (log, level, "index")
+) STRICT;
 CREATE TABLE opening (
     log INTEGER NOT NULL,
     "index" INTEGER NOT NULL,
@@ -320,7 +321,7 @@ def _settle(connection: apsw.Connection, path: Path, *, create: bool) -> None:
         connection.pragma("page_size", _PAGE_BYTES)
     if connection.pragma("journal_mode", "wal") != "wal":
         raise Invalid("store.wal", f"Expected a file system with shared memory for {path}.")
-    connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
+    connection.pragma("wal_autocheckpoint", 0)  # see carrier.py
     connection.pragma("journal_size_limit", _WAL_BYTES_KEPT)
     connection.pragma("secure_delete", "fast")
     if fresh:
@@ -340,6 +341,14 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = _connect(path)
     _set_up(connection, _READER_CACHE_KIB)
     connection.pragma("query_only", 1)
+    return connection
+
+
+def open_carrier(path: Path) -> apsw.Connection:
+    """A connection that carries the write-ahead log over into the file, and does nothing else."""
+    connection = _connect(path)
+    _set_up(connection, _READER_CACHE_KIB)
+    connection.pragma("wal_autocheckpoint", 0)
     return connection
 
 

@@ -67,6 +67,7 @@ class _Head:
     number: int
     log: str
     edge: Edge
+    root: bytes
     signer: Signer | None
     leaves: list[bytes]
 
@@ -85,7 +86,7 @@ class Sequencer:
         # The logs of the appended entries, in order, so that the last ones can be taken back.
         self._appended: list[_Head] = []
         self._created: list[str] = []
-        self._sealed: list[tuple[_Head, Edge]] = []
+        self._sealed: list[tuple[_Head, Edge, bytes]] = []
 
     # --- recovery -------------------------------------------------------------------------
 
@@ -102,7 +103,7 @@ class Sequencer:
             "SELECT number, name, size, root, note FROM log ORDER BY number",
         ):
             edge = self._check(number, Checkpoint(name, size, root), note)
-            self._heads[name] = _Head(number, name, edge, None, [])
+            self._heads[name] = _Head(number, name, edge, root, None, [])
 
     def _check(self, number: int, head: Checkpoint, note: bytes | None) -> Edge:
         def broken(got: str) -> Broken:
@@ -172,7 +173,7 @@ class Sequencer:
             self._db.execute(
                 "INSERT INTO log (name, size, root) VALUES (?, 0, ?)", (log, EMPTY_ROOT)
             )
-            head = _Head(self._db.last_insert_rowid(), log, EMPTY, signer, [])
+            head = _Head(self._db.last_insert_rowid(), log, EMPTY, EMPTY_ROOT, signer, [])
             self._heads[log] = head
             self._created.append(log)
         elif head.signer is None:
@@ -181,8 +182,8 @@ class Sequencer:
 
     def undo(self, mark: tuple[int, int] = (0, 0)) -> None:
         """Forget what was appended since the mark; the database undoes the rest."""
-        for head, edge in self._sealed:
-            head.edge = edge
+        for head, edge, root in self._sealed:
+            head.edge, head.root = edge, root
         self._sealed.clear()
         appended, created = mark
         while len(self._appended) > appended:
@@ -209,7 +210,7 @@ class Sequencer:
         # transaction holds the write lock, so nobody can come between this and the commit.
         self._db.execute(
             "UPDATE log SET size = ?, root = ?, note = ? WHERE name = ? AND size = ? AND root = ?",
-            (new.size, checkpoint.root, note, head.log, old.size, old.root()),
+            (new.size, checkpoint.root, note, head.log, old.size, head.root),
         )
         if self._db.changes() != 1:
             raise Broken(
@@ -217,8 +218,8 @@ class Sequencer:
                 f"Expected ledger {head.log} to end at {old.size} entries, got another head.",
                 hint="The file was changed from outside. Do not continue this ledger.",
             )
-        self._sealed.append((head, old))
-        head.edge = new
+        self._sealed.append((head, old, head.root))
+        head.edge, head.root = new, checkpoint.root
 
     def _write_tiles(self, number: int, level: int, filled: int, hashes: bytes) -> None:
         """Append hashes to a level that has ``filled``. Only the widest form of a tile is kept:

@@ -19,6 +19,7 @@ import apsw
 from detente.errors import Broken, Conflict, DetenteError, Unavailable
 from detente.ports import Tx
 from detente.store.blocks import BlockCache
+from detente.store.carrier import Carrier
 from detente.store.places import Tail, index_rest
 from detente.store.schema import from_sqlite, open_writer
 from detente.store.sequencer import Sequencer, SignerOf
@@ -107,6 +108,8 @@ class Writer:
             self._tail = Tail()
             self._recover()
             self._tx = SQLiteTx(self._db, self.cache, self._sequencer, self._tail)
+            self._carrier = Carrier(path)
+            self._db.set_wal_hook(self._carrier.committed)
         except BaseException:
             self._db.close()
             raise
@@ -119,6 +122,7 @@ class Writer:
         self._db.execute("COMMIT")
 
     def start(self) -> None:
+        self._carrier.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -127,6 +131,7 @@ class Writer:
             self._open = False
         self._queue.put(None)
         self._thread.join()
+        self._carrier.stop()
         self._db.close()
 
     def put(self, write: Waiting) -> None:
