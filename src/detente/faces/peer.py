@@ -13,7 +13,7 @@ from detente.config import Config
 from detente.errors import DetenteError
 from detente.faces.http import error_response, read_body
 from detente.faces.send import ClearedResponse
-from detente.gateway.deliver import Delivery, Nothing, PageAsk
+from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.witness import Witness
@@ -75,7 +75,7 @@ class Peer:
             agreement=heard.agreement,
             collection=heard.collection or "",
             party=heard.sender,
-            reader="peer",
+            reader=PEER,
             after_us=heard.after_us,
             limit=heard.limit,
             until_received=True,

@@ -11,6 +11,7 @@ import msgspec
 
 from detente.errors import Missing
 from detente.gateway.book import Book, collection_key, split_key
+from detente.gateway.deliver import PEER
 from detente.gateway.feeds import decode_feed, decide_for, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.model import Agreement, Handling, decode, object_key
@@ -314,7 +315,7 @@ def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
         return "received"
     # A partner's gateway answers with a receipt; until it does, nobody knows whether the page
     # came. A TAXII client has no receipts, so what its machine has acknowledged counts as sent.
-    if "open" in outcomes or any((p.outcome, p.reader) == ("served", "peer") for p in pages):
+    if "open" in outcomes or any((p.outcome, p.reader) == ("served", PEER) for p in pages):
         return "in flight"
     state = state_of(feed, number, seq)
     if "served" in outcomes and state in ("given", "queued"):
@@ -363,7 +364,7 @@ def _flow(
     units: tuple[str, ...],
 ) -> FlowLine:
     sender, reader = between
-    current = Current(agreement=terms.id, epoch=0, standing=standing)
+    current = Current(agreement=terms.id, epoch=0, acts=0, standing=standing)
     outcomes: dict[str, list[str]] = {}
     by: dict[str, None] = {}
     words: dict[str, None] = {}

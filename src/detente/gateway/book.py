@@ -20,7 +20,6 @@ from detente.model import (
     Directive,
     Entry,
     Withdrawal,
-    canonical,
     decode,
     encode,
 )
@@ -39,7 +38,7 @@ from detente.rules.standing import (
     fold,
 )
 
-__all__ = ["Book", "Identity", "collection_key", "split_key"]
+__all__ = ["Book", "Identity", "acts_key", "collection_key", "split_key"]
 
 #: What the commitment of a publish or page entry opens to: the Merkle root over item digests.
 ROOT_MEDIA = "application/vnd.detente.root"
@@ -134,10 +133,12 @@ class Book:
 
     # --- entries ---------------------------------------------------------------------------
 
-    def entry(self, act: ActName, **fields: object) -> bytes:
-        """The canonical bytes of a ledger entry made now."""
+    def entry(self, act: ActName, *, at_ms: int | None = None, **fields: object) -> bytes:
+        """The canonical bytes of a ledger entry made now, or at the instant that the act it
+        records was checked for: an entry never says another time than what was folded."""
         nonce = base64.b64encode(secrets.token_bytes(16)).decode()
-        data = encode(Entry(act=act, at=self.now_ms(), n=nonce, **fields))  # type: ignore[arg-type]  # the record checks its fields when it is read back
+        at_ms = self.now_ms() if at_ms is None else at_ms
+        data = encode(Entry(act=act, at=at_ms, n=nonce, **fields))  # type: ignore[arg-type]  # the record checks its fields when it is read back
         if len(data) > ENTRY_BYTES_MAX:
             raise Broken("ledger.entry", f"Expected at most {ENTRY_BYTES_MAX} bytes of entry.")
         return data
@@ -149,7 +150,7 @@ class Book:
         the commitment beside it, so that it can be erased while every proof still holds."""
         salt = secrets.token_bytes(32)
         commitment = base64.b64encode(commit(salt, ROOT_MEDIA, root)).decode()
-        index = tx.append_entry(log, self.entry(act, c=commitment, **fields))
+        index = tx.append_entry(log, self.entry(act, c=commitment, **fields))  # type: ignore[arg-type]  # at_ms may be among the fields
         opening = Opening(salt=salt, media=ROOT_MEDIA, payload=root)
         tx.put_opening(log, index, opening)
         return index, opening
@@ -193,6 +194,7 @@ def _all_acts(view: View) -> list[tuple[ActRow, DocumentRow]]:
     return found
 
 
-def json_of(value: object) -> bytes:
-    """Canonical JSON of a plain value, for columns that hold small structures."""
-    return canonical(value)
+def acts_key(agreement: str) -> str:
+    """Where the store counts the acts of an agreement: a page is written only if none has come
+    since its standing was folded."""
+    return f"acts/{agreement}"

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from detente.errors import Conflict, Missing, Unavailable
-from detente.gateway.book import Book, collection_key
+from detente.gateway.book import Book, acts_key, collection_key
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.gate import Cleared, Current, Gate, Shipment
 from detente.gateway.stopped import stopped_of
@@ -28,12 +28,15 @@ from detente.ports import Block, FeedRow, Opening, PageRow, Tx, View
 from detente.proof import leaf_hash, root_of
 from detente.rules.feed import Feed, Grant, Point, point_of, received, segments, served, time_of
 
-__all__ = ["Delivery", "Gathered", "Nothing", "PageAsk", "Ready"]
+__all__ = ["PEER", "Delivery", "Gathered", "Nothing", "PageAsk", "Ready"]
 
 #: Assembled stretches kept in memory, in bytes of objects.
 KEPT_BYTES_MAX = 48 * 1024 * 1024
 #: How often a page is decided anew when orders keep moving the epoch under it.
 _TRIES = 16
+#: The reader name of partners' gateways. They read whole feeds in order, without filters, which
+#: is what makes a receipt say how far they have come.
+PEER = "peer"
 
 
 class PageAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,20 +151,25 @@ class Delivery:
         self, ask: PageAsk, current: Current, gathered: Gathered, handlings: dict[int, Handling]
     ) -> Sheet:
         """Write the intent: the page's entry and row, before any byte of it leaves."""
-        book, gate = self._book, self._gate
+        book = self._book
         log = book.me.log_of(ask.agreement)
 
         def work(tx: Tx) -> tuple[PageRow, Opening]:
-            # The writer runs one work at a time, so an order recorded before this point has a
-            # newer epoch or is about to have one; the gate looks again when it clears.
-            now = gate.current(ask.agreement)
-            if now is None or now.epoch != current.epoch:
-                raise Conflict("gate.moved", "Expected the epoch to hold, got a newer one.")
+            # No page is written behind an act it does not know, nor past an instant at which
+            # the standing changes by itself: then "nothing covered after the order" can be read
+            # off the ledger alone (``ledger.md`` 1.2).
+            at_ms = book.now_ms()
+            next_ms = current.standing.next_ms
+            if int(tx.meta(acts_key(ask.agreement)) or 0) != current.acts or (
+                next_ms is not None and at_ms >= next_ms
+            ):
+                raise Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
             index, opening = book.write_root_entry(
                 tx,
                 log,
                 "page",
                 gathered.root,
+                at_ms=at_ms,
                 collection=ask.collection,
                 party=ask.party,
                 count=gathered.count,
@@ -175,7 +183,7 @@ class Delivery:
                 collection=collection_key(ask.agreement, ask.collection),
                 party=ask.party,
                 reader=ask.reader,
-                at_ms=book.now_ms(),
+                at_ms=at_ms,
                 epoch=current.epoch,
                 from_us=gathered.first_us,
                 until_us=gathered.until.us,
@@ -237,6 +245,8 @@ class Delivery:
                 raise Conflict("receipt.root", "Expected the page's root, got another.")
             if page.outcome == "received":
                 return False
+            if page.reader != PEER:
+                raise Conflict("receipt.reader", "Expected a page of a gateway, got a client's.")
             tx.end_page(log, index, "received", digest)
             tx.append_entry(log, book.entry("receipt", page=index, doc=digest, party=party))
             row = tx.feed(page.collection, party)
@@ -408,10 +418,12 @@ class _Gather:
         return first if first is not None and first < b else None
 
     def _add(self, grant: Grant, found: list[_Stretch]) -> None:
-        for stretch in found:
+        """Take stretches out of one slice. They are one piece of the page: what lies between
+        them has other handlings. Pieces of two slices are never joined, for between those lies
+        what was kept back; nor are single objects, for what lies between was not asked for."""
+        for number, stretch in enumerate(found):
             piece = msgspec.structs.replace(grant, a=stretch.a, b=stretch.b)
-            # Where single objects were asked for, what lies between them was not given.
-            if not self._exact and self._pieces and _continues(self._pieces[-1], piece):
+            if number and not self._exact:
                 piece = msgspec.structs.replace(piece, a=self._pieces.pop().a)
             self._pieces.append(piece)
             if not self._stretches:
@@ -453,11 +465,6 @@ class _Gather:
             until=self._until,
             more=self._more,
         )
-
-
-def _continues(last: Grant, piece: Grant) -> bool:
-    # Entries of other handlings may lie between; a piece names its handlings, so it says the same.
-    return (last.handlings, last.late) == (piece.handlings, piece.late) and last.b <= piece.a
 
 
 def _cut(block: Block, a: int, b: int, handlings: frozenset[int], room: int) -> _Stretch:

@@ -11,14 +11,23 @@ Nothing here delays a restriction: a notice that cannot be brought stays to be f
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from detente.errors import Conflict, DetenteError, Invalid, Missing, NotAuthorised, PeerError
+from detente.errors import (
+    Conflict,
+    DetenteError,
+    Invalid,
+    Missing,
+    NotAuthorised,
+    PeerError,
+    Unavailable,
+)
 from detente.gateway.book import ROOT_MEDIA, Book
-from detente.gateway.deliver import Delivery, Nothing, PageAsk, Ready, Sheet
+from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk, Ready, Sheet
 from detente.gateway.intake import Intake, Received
 from detente.gateway.order import Orders, PeerAct
 from detente.gateway.witness import Witness, ledger_vkey, proof_of
@@ -76,6 +85,7 @@ class SyncReport(Record, frozen=True, kw_only=True):
     standing_same: bool
     cosigned: int | None
     refused: tuple[str, ...]
+    receipts_waiting: int
 
 
 class Exchange:
@@ -206,7 +216,7 @@ class Exchange:
             agreement=request.agreement,
             collection=request.collection,
             party=request.sender,
-            reader="peer",
+            reader=PEER,
             after_us=request.after_us,
             limit=request.limit,
             until_received=True,
@@ -292,7 +302,7 @@ class Exchange:
                 "peer.unknown", f"Expected a peer of {agreement}, got {party}.",
                 hint="Add it with `detente peer add`.",
             )
-        await self._bring_receipts(row)
+        await self._try_receipts(row)
         acts, same, refused = await self._fetch_acts(row)
         stopped: dict[str, str] = {}
         pages = items = known = 0
@@ -304,7 +314,7 @@ class Exchange:
                         stopped[collection] = taken
                     break
                 pages, items, known = pages + 1, items + taken[0], known + taken[1]
-                await self._bring_receipts(row)
+                await self._try_receipts(row)
                 if not taken[2]:
                     break
         cosigned = await self._witness.exchange(row.address, party, agreement)
@@ -319,6 +329,7 @@ class Exchange:
             standing_same=same,
             cosigned=cosigned,
             refused=refused,
+            receipts_waiting=len((await self._state(row)).receipts),
         )
 
     async def notify(self, agreement: str) -> dict[str, str]:
@@ -366,6 +377,12 @@ class Exchange:
         )
         body = self._signed("request", request)
         return await self._courier.post(row.address, f"/peer/v1/{what}", body)
+
+    async def _try_receipts(self, row: PeerRow) -> None:
+        """Bring receipts; on a poor link they wait on disk for the next exchange, and what is
+        waiting at the partner is fetched all the same."""
+        with contextlib.suppress(Unavailable):
+            await self._bring_receipts(row)
 
     async def _bring_receipts(self, row: PeerRow) -> None:
         state = await self._state(row)

@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+#: Outcomes under which some entry of a handling may be read.
+_READABLE = ("moderate", "release")
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A standing to bring feeds to: whose node, which standing, when."""
 
@@ -95,7 +99,7 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
         lost = frozenset(
             number
             for number, outcome in before.outcomes
-            if outcome == "release" and after.get(number) != "release"
+            if outcome in _READABLE and after.get(number) not in _READABLE
         )
         if lost:
             found[(row.collection, row.party)] = lost

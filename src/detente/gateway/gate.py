@@ -37,10 +37,12 @@ SENDS_MAX = 20_000
 
 
 class Current(msgspec.Struct, frozen=True, kw_only=True):
-    """The standing of one agreement on this node, with its number."""
+    """The standing of one agreement on this node, with its number and how many acts it is
+    folded from."""
 
     agreement: str
     epoch: int
+    acts: int
     standing: Standing
 
 

@@ -31,7 +31,7 @@ from detente.rules.authority import (
     document_digest,
 )
 from detente.rules.standing import Standing
-from detente.gateway.book import Book, collection_key
+from detente.gateway.book import Book, acts_key
 from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
 from detente.gateway.gate import Current, Cut, Gate, Shipment
 
@@ -282,7 +282,7 @@ class Orders:
             for agreement, log in logs:
                 for entry in entries:
                     tx.append_entry(log, entry)
-                index = tx.append_entry(log, _act_entry(book, use, party, name, digest, peer))
+                index = tx.append_entry(log, _act_entry(book, (use, party, name, digest), at_ms, peer))
                 row = ActRow(
                     agreement=agreement,
                     use=use,
@@ -293,6 +293,9 @@ class Orders:
                     index=index,
                 )
                 tx.put_act(row)
+                if agreement:
+                    known = int(tx.meta(acts_key(agreement)) or 0)
+                    tx.put_meta(acts_key(agreement), str(known + 1))
                 rows.append(row)
             return rows
 
@@ -311,6 +314,7 @@ class Orders:
         current = Current(
             agreement=agreement,
             epoch=max(stored, known.epoch if known else 0) + 1,
+            acts=len(book.acts(agreement)),
             standing=standing,
         )
         gate.begin(current)
@@ -428,8 +432,9 @@ _ENTRY_ACTS: dict[str, Any] = {
 
 
 def _act_entry(
-    book: Book, use: str, party: str, name: str, digest: str, peer: PeerAct | None
+    book: Book, act: tuple[str, str, str, str], at_ms: int, peer: PeerAct | None
 ) -> bytes:
+    use, party, name, digest = act
     if peer is not None:
         return book.entry(
             "peer.act",
@@ -442,7 +447,7 @@ def _act_entry(
             index=peer.index,
             peer_at=peer.at_ms,
         )
-    return book.entry(_ENTRY_ACTS[use], doc=digest, party=party, ref=name)
+    return book.entry(_ENTRY_ACTS[use], at_ms=at_ms, doc=digest, party=party, ref=name)
 
 
 def _signature_entries(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from detente.gateway.gate import Current
-from detente.model import Choice, Scope, meets
+from detente.model import Agreement, Choice, Scope, meets
 from detente.model.transfer import Stopped
 from detente.rules.standing import Order, Standing
 
@@ -33,14 +33,15 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
     if flow.party == own:
         return None
     contact = _contact(standing, own)
-    if standing.agreement is None or not standing.agreement_in_force:
+    terms = standing.agreement
+    if terms is None or not standing.agreement_in_force:
         return Stopped(
             code="agreement.not-in-force",
             words=f"Agreement {current.agreement} is not in force.",
             directives=(),
             contact=contact,
         )
-    stopping = [order for order in standing.orders if _touches(order, order.stops, own, flow)]
+    stopping = [order for order in standing.orders if _touches(terms, order, order.stops, own, flow)]
     if stopping:
         names = ", ".join(order.directive.id for order in stopping)
         return Stopped(
@@ -51,7 +52,7 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
             until_ms=_until(stopping),
             contact=contact,
         )
-    waiting = [order for order in standing.orders if _waits(standing, order, own, flow)]
+    waiting = [order for order in standing.orders if _waits(terms, standing, order, (own, flow))]
     if waiting:
         names = ", ".join(order.directive.id for order in waiting)
         return Stopped(
@@ -65,27 +66,35 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
     return None
 
 
-def _flow_scope(order: Order, own: str, flow: Flow) -> Scope | None:
-    """The flow as the order's issuer sees it; None if the issuer is no end of it."""
-    collection = Choice.of(flow.collection)
-    if order.directive.issuer == own:
-        return Scope(
-            party=Choice.of(flow.party), direction=Choice.of("out"), collection=collection
-        )
-    if order.directive.issuer == flow.party:
-        return Scope(party=Choice.of(own), direction=Choice.of("in"), collection=collection)
-    return None
+def _flow_scope(terms: Agreement, order: Order, own: str, flow: Flow) -> Scope | None:
+    """The flow as the order's issuer sees it: the kinds and purposes the agreement has, in this
+    collection. None if the issuer is no end of it."""
+    if order.directive.issuer not in (own, flow.party):
+        return None
+    out = order.directive.issuer == own
+    return Scope(
+        party=Choice.of(flow.party if out else own),
+        direction=Choice.of("out" if out else "in"),
+        collection=Choice.of(flow.collection),
+        kind=Choice.of(*(kind.id for kind in terms.kinds)),
+        purpose=Choice.of(*(purpose.id for purpose in terms.purposes)),
+    )
 
 
-def _touches(order: Order, scopes: tuple[Scope, ...], own: str, flow: Flow) -> bool:
-    mine = _flow_scope(order, own, flow)
+def _touches(
+    terms: Agreement, order: Order, scopes: tuple[Scope, ...], own: str, flow: Flow
+) -> bool:
+    mine = _flow_scope(terms, order, own, flow)
     return mine is not None and any(meets(scope, mine) for scope in scopes)
 
 
-def _waits(standing: Standing, order: Order, own: str, flow: Flow) -> bool:
+def _waits(
+    terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]
+) -> bool:
+    own, flow = between
     giver = flow.party if order.directive.issuer == own else own
     return any(
-        _touches(order, (condition.scope,), own, flow)
+        _touches(terms, order, (condition.scope,), own, flow)
         and not any(
             promise.assurance.template == condition.template
             and promise.assurance.giver == giver

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from detente.model import Agreement, Cell, Collection, Handling, covers
+from detente.model.scope import ANY
 from detente.rules.standing import Order, Promise, Standing
 
 __all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide"]
@@ -78,14 +80,16 @@ def decide(
         )
     ]
     kind = agreement.kind(handling.kind)
-    if (
-        kind is not None
-        and kind.exempt
-        and _stopping(standing, agreement, handling, (sender, recipient, act), exemption=False)
-    ):
-        reasons.append(
-            Reason(code="exempt", source=f"kind {kind.id}", words=f"Exempt: {kind.title}.")
-        )
+    if kind is not None and kind.exempt:
+        passed = _passed_by(standing, handling, (sender, recipient, act))
+        reasons += [
+            Reason(
+                code="exempt",
+                source=f"directive {order.directive.id}",
+                words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
+            )
+            for order in passed
+        ]
     reasons += [reason for reason, promise in conditions if promise is not None]
     return Decision(
         outcome="release",
@@ -183,15 +187,10 @@ def _seen_by(order: Order, handling: Handling, way: tuple[str, str, str]) -> tup
 
 
 def _stopping(
-    standing: Standing,
-    agreement: Agreement,
-    handling: Handling,
-    way: tuple[str, str, str],
-    *,
-    exemption: bool = True,
+    standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str, str]
 ) -> tuple[Order, ...]:
     kind = agreement.kind(handling.kind)
-    exempt = exemption and kind is not None and kind.exempt
+    exempt = kind is not None and kind.exempt
     return tuple(
         order
         for order in standing.orders
@@ -201,6 +200,21 @@ def _stopping(
             for stop in order.stops
             # A kind exempt for safety of life is stopped only where it is named outright (R28).
             if not exempt or order.directive.scope.kind.names(handling.kind)
+        )
+    )
+
+
+def _passed_by(
+    standing: Standing, handling: Handling, way: tuple[str, str, str]
+) -> tuple[Order, ...]:
+    """Orders that would stop the item if it were of another kind: what it is exempt from."""
+    return tuple(
+        order
+        for order in standing.orders
+        if any(
+            covers(replace(stop, kind=ANY), cell)
+            for cell in _seen_by(order, handling, way)
+            for stop in order.stops
         )
     )
 

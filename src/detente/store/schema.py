@@ -29,7 +29,7 @@ SCHEMA_VERSION: Final = 1
 
 _PAGE_BYTES = 8192
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
-_WRITER_CACHE_KIB = -32_768
+_WRITER_CACHE_KIB = -8_192
 _READER_CACHE_KIB = -2_048
 #: A write-ahead log that grew beyond this in a burst is cut back when it is begun anew.
 _WAL_BYTES_KEPT = 320 * 1024 * 1024
