@@ -21,6 +21,9 @@ help:
 setup:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "setup: $(PYTHON) is missing: run apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "setup: Python 3.11 or newer is missing, $(PYTHON) is $$($(PYTHON) -V 2>&1):" \
+	    "name another, as in make PYTHON=python3.12 test" >&2; exit 1; }
 	@$(PYTHON) tools/setup.py
 
 # KEEP and INPUT, given to make, reach the program through its environment.

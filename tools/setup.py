@@ -6,8 +6,8 @@ made anew. Whatever is missing is said in one line that names the remedy. Uses `
 the path, else the pip that the venv module brings. Not checked: packages that somebody installed
 into `.venv` by hand afterwards.
 
-Standard library only, and no syntax newer than Python 3.7, so that an old Python gets to the line
-that says it is too old.
+Standard library only. That Python is there and new enough, the Makefile has checked already: an
+old one could not even read this file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "detente-stamp"
 LOCKED = ROOT / "requirements" / "dev.txt"
 PROJECT = ROOT / "pyproject.toml"
-PYTHON_MIN = (3, 11)
 OUTPUT_LINES_MAX = 30
 # Wheels only: building a package from source would fetch build tools that no lock file names.
 PICK = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(LOCKED)]
@@ -48,30 +47,21 @@ def wanted() -> str:
 def is_ready(stamp: str) -> bool:
     """Tell whether `.venv` was finished for this stamp; the stamp is written last of all."""
     try:
-        return STAMP.read_text() == stamp and os.access(str(PYTHON), os.X_OK)
+        return STAMP.read_text() == stamp and os.access(PYTHON, os.X_OK)
     except OSError:
         return False
 
 
-def check_python() -> None:
-    """Refuse a Python that is too old, or one that cannot make a virtual environment."""
-    if sys.version_info < PYTHON_MIN:
-        have = ".".join(str(part) for part in sys.version_info[:3])
-        raise Stop(
-            f"Expected Python 3.11 or newer, got {have} ({sys.executable}): "
-            "name a newer one, as in `make PYTHON=python3.12 test`."
-        )
-    if shutil.which("uv"):
-        return
-    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        raise Stop("python3-venv is missing: run apt-get install python3-venv")
+def has_venv() -> bool:
+    """Tell whether this Python can make a virtual environment; Debian packs that part apart."""
+    return all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
 
 
 def run(step: str, command: list[str]) -> None:
     """Run one step; what it printed is shown only if it fails, as the detail behind our line."""
     try:
         done = subprocess.run(
-            command, cwd=str(ROOT), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
     except OSError as fault:
         raise Stop(f"{step} failed: {fault}.") from fault
@@ -82,23 +72,40 @@ def run(step: str, command: list[str]) -> None:
 
 
 def install() -> None:
-    """Make `.venv` anew and fill it."""
+    """Make `.venv` anew and fill it: by uv where it is on the path, else, or if it fails, by pip."""
+    if shutil.which("uv"):
+        try:
+            make_anew(
+                ["uv", "venv", "--quiet", "--python", sys.executable],
+                ["uv", "pip", "install", "--quiet", "--python", str(PYTHON)],
+            )
+        except Stop as word:
+            # Its settings are its own: a mirror that pip has been told of, uv may not know.
+            if not has_venv():
+                raise
+            print(f"setup: with uv: {word} Trying pip.", file=sys.stderr)
+        else:
+            return
+    if not has_venv():
+        raise Stop("python3-venv is missing: run apt-get install python3-venv")
+    make_anew(
+        [sys.executable, "-m", "venv"],
+        [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"],
+    )
+
+
+def make_anew(make: list[str], fill: list[str]) -> None:
+    """Remove what lies there, make `.venv` with one command and fill it with the other."""
     if VENV.is_symlink() or VENV.is_file():
         VENV.unlink()
-    shutil.rmtree(str(VENV), ignore_errors=True)
-    if shutil.which("uv"):
-        pip = ["uv", "pip", "install", "--quiet", "--python", str(PYTHON)]
-        run("Making .venv", ["uv", "venv", "--quiet", "--python", sys.executable, str(VENV)])
-    else:
-        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run("Making .venv", [sys.executable, "-m", "venv", str(VENV)])
-    run("Installing the locked packages", [*pip, *PICK])
-    run("Installing Detente itself", [*pip, *OURSELVES])
+    shutil.rmtree(VENV, ignore_errors=True)
+    run("Making .venv", [*make, str(VENV)])
+    run("Installing the locked packages", [*fill, *PICK])
+    run("Installing Detente itself", [*fill, *OURSELVES])
 
 
 def main() -> int:
     try:
-        check_python()
         # Two makes at once take turns; the second finds the work done. The lock goes with us.
         with PROJECT.open("rb") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
