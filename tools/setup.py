@@ -68,11 +68,11 @@ def run(step: str, command: list[str]) -> None:
     if done.returncode:
         lines = done.stdout.decode(errors="replace").splitlines()
         print("\n".join(lines[-OUTPUT_LINES_MAX:]), file=sys.stderr)
-        raise Stop(f"{step} failed: mend what stands above, then run make again.")
+        raise Stop(f"{step} failed, see above.")
 
 
 def install() -> None:
-    """Make `.venv` anew and fill it: by uv where it is on the path, else, or if it fails, by pip."""
+    """Make `.venv` anew and fill it: by uv if it is on the path, by pip if not or if uv fails."""
     if shutil.which("uv"):
         try:
             make_anew(
