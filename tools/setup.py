@@ -86,8 +86,6 @@ def install() -> None:
             print(f"setup: with uv: {word} Trying pip.", file=sys.stderr)
         else:
             return
-    if not has_venv():
-        raise Stop("python3-venv is missing: run apt-get install python3-venv")
     make_anew(
         [sys.executable, "-m", "venv"],
         [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"],
@@ -112,6 +110,8 @@ def main() -> int:
             stamp = wanted()
             if is_ready(stamp):
                 return 0
+            if not (has_venv() or shutil.which("uv")):
+                raise Stop("python3-venv is missing: run apt-get install python3-venv")
             print("setup: making .venv from requirements/dev.txt (once, about half a minute)")
             install()
             STAMP.write_text(stamp)
