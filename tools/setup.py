@@ -33,7 +33,7 @@ PICK = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(LOC
 OURSELVES = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
 
 
-class Stop(Exception):  # noqa: N818 - not a fault of the program but its last word to a person
+class Stop(Exception):
     """Something is missing; its text is the one line that a person reads."""
 
 
