@@ -33,6 +33,8 @@ from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
 from detente.gateway.review import Review
 from detente.model import encode
+from detente.model.acts import ActName
+from detente.model.names import DocumentID, PartyID
 from detente.ports import Store
 
 __all__ = ["API", "APIParts", "SettableClock"]
@@ -86,8 +88,8 @@ class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    party: str
+    name: DocumentID
+    party: PartyID
 
 
 class _ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -370,6 +372,7 @@ class API:
         if known is not None and known.removed_ms is None:
             raise Conflict("client.known", f"Expected a new name, got {body.name}.")
         password = await self._parts.guard.add_client(body.name, body.party)
+        await self._enter("credential", ref=body.name, party=body.party, outcome="added")
         return {"name": body.name, "party": body.party, "password": password}
 
     async def _client_remove(self, request: Request) -> object:
@@ -380,7 +383,14 @@ class API:
             raise Missing("client.unknown", f"Expected a known client, got {name}.")
         gone = msgspec.structs.replace(row, removed_ms=now_ms)
         await self._parts.store.write(lambda tx: tx.put_credential(gone))
+        await self._enter("credential", ref=name, party=row.party, outcome="removed")
         return {"name": name, "removed_ms": now_ms}
+
+    async def _enter(self, act: ActName, **fields: str) -> None:
+        """Record an act of the operator in the node's own ledger."""
+        book = self._parts.book
+        entry = book.entry(act, at_ms=None, **fields)
+        await self._parts.store.write(lambda tx: tx.append_entry(book.me.node_log, entry))
 
     async def _export(self, request: Request) -> object:
         """Write a copy of the record into a new folder on the node's machine."""
@@ -393,6 +403,7 @@ class API:
         if self._parts.clock is None:
             raise Conflict("clock.live", "Expected an exercise node, got a live one.")
         await self._parts.clock.set_us(body.now_ms * 1000)
+        await self._enter("clock.set")
         while await self._parts.orders.tick():
             pass
         return {"now_ms": self._parts.book.now_ms()}

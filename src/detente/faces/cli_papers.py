@@ -10,7 +10,7 @@ import msgspec
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from detente.errors import Invalid
+from detente.errors import Conflict, Invalid
 from detente.faces.client import NodeClient
 from detente.faces.documents import (
     KeyCard,
@@ -177,9 +177,23 @@ def _add_agreement(agreement: typer.Typer) -> None:
 
     @agreement.command("import")
     @stated
-    def agreement_import(folder: Folder, file: File, as_json: Json = False) -> None:
+    def agreement_import(
+        folder: Folder,
+        file: File,
+        charter: Annotated[
+            list[Path] | None, typer.Option(help="Accept this party's charter first (repeat).")
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
         """Open an agreement that all its members have signed."""
-        done = NodeClient(folder).post("/api/agreements", read_file(file))
+        client = NodeClient(folder)
+        for path in charter or ():
+            try:
+                client.post("/api/charters", read_file(path))
+            except Conflict as error:
+                if error.code != "charter.known":
+                    raise
+        done = client.post("/api/agreements", read_file(file))
         answer(done, as_json=as_json,
                words=lambda: print(f"{done['document']}: {done['state']}, "
                                    f"standing {done['standing'][:16]}…"))

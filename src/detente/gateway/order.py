@@ -16,11 +16,11 @@ from typing import Any, Literal
 import msgspec
 
 from detente.errors import Conflict, Missing, NotAuthorised
-from detente.model import Agreement, Assurance, Charter, Directive, Withdrawal, decode
+from detente.model import Agreement, Charter, Directive, Head, decode
 from detente.model.handling import Handling
 from detente.model.names import Record
 from detente.ports import ActRow, DocumentRow, Tx, View
-from detente.proof import Envelope
+from detente.proof import Envelope, parse_checkpoint, parse_note
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import (
     check_agreement,
@@ -338,6 +338,7 @@ class Orders:
                 book.me.log_of(agreement),
                 book.entry("standing", epoch=current.epoch, standing=standing.digest),
             )
+            _anchor(tx, book, agreement)
 
         await book.store.write(work)
         gate.settle(agreement)
@@ -498,6 +499,16 @@ def _document(digest: str) -> Callable[[View], DocumentRow]:
         return row
 
     return work
+
+
+def _anchor(tx: Tx, book: Book, agreement: str) -> None:
+    """Tie the agreement's ledger to the node's own: its head as of the last commit."""
+    note = tx.checkpoint(book.me.log_of(agreement))
+    if note is not None:
+        head = parse_checkpoint(parse_note(note).text)
+        root = base64.b64encode(head.root).decode()
+        saw = Head(origin=head.origin, size=head.size, root=root)
+        tx.append_entry(book.me.node_log, book.entry("anchor", saw=saw))
 
 
 def _close_open_pages(tx: Tx) -> None:

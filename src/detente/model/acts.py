@@ -29,7 +29,6 @@ ActName = Literal[
     "directive.effect",
     "directive.sign",
     "expire",
-    "ledger.open",
     "page",
     "page.end",
     "peer.act",
