@@ -1,4 +1,4 @@
-"""The items of "Two capitals": 14 from B to W and 2 from W to B, invented, in the vessel profile."""
+"""The items of "Two capitals": 14 from B to W, 2 from W to B, invented, in the vessel profile."""
 
 from __future__ import annotations
 

@@ -151,5 +151,3 @@ class NodeProcess:
         except DetenteError as error:
             return error.code
         return ""
-
-

@@ -23,7 +23,7 @@ from detente.errors import DetenteError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from story import Story  # noqa: E402  # the folder of this file is put on the path above
+from story import Story  # the folder of this file is put on the path above
 
 HERE = Path(__file__).resolve().parent
 
@@ -79,8 +79,10 @@ def main() -> int:
     report = {"ok": ok, "seconds": round(time.monotonic() - began, 1), "steps": steps}
     (HERE / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
     played = [step for step in steps if not step.get("pending")]
-    print(f"\n{sum(step['ok'] for step in played)} of {len(played)} steps as expected, "
-          f"{len(steps) - len(played)} not built yet; {report['seconds']} s; demo/report.json")
+    print(
+        f"\n{sum(step['ok'] for step in played)} of {len(played)} steps as expected, "
+        f"{len(steps) - len(played)} not built yet; {report['seconds']} s; demo/report.json"
+    )
     return 0 if ok else 1
 
 

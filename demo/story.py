@@ -138,8 +138,19 @@ class Story:
         self._say("charter", "key", str(key), "--holder", "K head")
         charter = self.run / "k.charter"
         self._say(
-            "charter", "draft", "--party", "K", "--unit", "K-CG", "--office", f"head={key}.card",
-            "--root", "head", "--exercise", "-o", str(charter),
+            "charter",
+            "draft",
+            "--party",
+            "K",
+            "--unit",
+            "K-CG",
+            "--office",
+            f"head={key}.card",
+            "--root",
+            "head",
+            "--exercise",
+            "-o",
+            str(charter),
         )
         self._say("charter", "sign", str(charter), "--key", str(key))
 
@@ -200,10 +211,16 @@ class Story:
         self.exchange()
         trace = self.b.trace(ITEMS["i01"].id, "W")
         self.expect("i01 was received", got=trace["state"], wanted="received")
-        self.expect("with one signed receipt", got=len([p for p in trace["pages"] if p["receipt"]]),
-                    wanted=1)
-        self.expect("the trace is one row with its purpose",
-                    got=(len(trace["pages"]), trace["purpose"]), wanted=(1, ARREST))
+        self.expect(
+            "with one signed receipt",
+            got=len([p for p in trace["pages"] if p["receipt"]]),
+            wanted=1,
+        )
+        self.expect(
+            "the trace is one row with its purpose",
+            got=(len(trace["pages"]), trace["purpose"]),
+            wanted=(1, ARREST),
+        )
         self.tell(f"i01 received by W, receipt {trace['pages'][0]['receipt'][:16]}…")
         self._third_party()
 
@@ -218,15 +235,18 @@ class Story:
         self.b.publish("b-to-k", item, purpose="safety-of-life", grade=GRADE, unit="B-NAV")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            server = Server(f"{self.b.address}/taxii2/", user=made["name"],
-                            password=made["password"])
+            server = Server(
+                f"{self.b.address}/taxii2/", user=made["name"], password=made["password"]
+            )
             roots = [root.title for root in server.api_roots]
             collection = server.api_roots[0].collections[0]
             objects = collection.get_objects().get("objects", [])
-        self.expect("K sees its own agreement only", got=roots,
-                    wanted=["Rescue information from B to K"])
-        self.expect("K reads the item as it was published", got=objects,
-                    wanted=[ITEMS["i09"].object])
+        self.expect(
+            "K sees its own agreement only", got=roots, wanted=["Rescue information from B to K"]
+        )
+        self.expect(
+            "K reads the item as it was published", got=objects, wanted=[ITEMS["i09"].object]
+        )
         self.tell("K read 1 object by TAXII 2.1 with a stock client")
 
     def between(self, number: int) -> None:
@@ -254,9 +274,16 @@ class Story:
         self._failing_sync()
         self.hour(0.5)
         payload = self.b.draft(
-            agreement="A1", id="H1", verb="halt", office="duty", reason="Orders are being checked",
-            scope={"direction": {"only": ["out"]}, "kind": {"except": ["SL"]},
-                   "unit": {"only": ["B-NAV", "B-POL"]}},
+            agreement="A1",
+            id="H1",
+            verb="halt",
+            office="duty",
+            reason="Orders are being checked",
+            scope={
+                "direction": {"only": ["out"]},
+                "kind": {"except": ["SL"]},
+                "unit": {"only": ["B-NAV", "B-POL"]},
+            },
             lasts_ms=24 * HOUR_MS,
         )
         code = self.b.refused("/api/directives", self.b.sign("directive", payload, "head"))
@@ -271,11 +298,16 @@ class Story:
         self.expect("0 bytes of covered items on the wire", got=covered, wanted=0)
         self.line.lost.clear()
         self.exchange()
-        self.expect("i02 and i03 end received, by W's receipts",
-                    got=self.states("i02", "i03"), wanted={"i02": "received", "i03": "received"})
+        self.expect(
+            "i02 and i03 end received, by W's receipts",
+            got=self.states("i02", "i03"),
+            wanted={"i02": "received", "i03": "received"},
+        )
         self.expect("i04 is held", got=self.states("i04"), wanted={"i04": "held"})
-        self.tell(f"H1 in force since {time_text(done['enacted']['in_force_ms'])}; "
-                  "0 covered bytes on the wire since")
+        self.tell(
+            f"H1 in force since {time_text(done['enacted']['in_force_ms'])}; "
+            "0 covered bytes on the wire since"
+        )
 
     def step_6(self) -> None:
         """Hour 4: D1 with 2 of 3 signatures; it takes over from H1 at one instant."""
@@ -284,11 +316,18 @@ class Story:
         self.send("j01")
         self.hour(4)
         payload = self.b.draft(
-            agreement="A1", id="D1", verb="suspend", office="head",
+            agreement="A1",
+            id="D1",
+            verb="suspend",
+            office="head",
             reason="Suspension ordered; guarantees of use are being negotiated",
-            scope={"direction": {"only": ["out"]}, "kind": {"except": ["SL"]},
-                   "unit": {"only": ["B-NAV", "B-POL"]}},
-            supersedes=["H1"], review_ms=self.zero_ms + (4 + 30 * 24) * HOUR_MS,
+            scope={
+                "direction": {"only": ["out"]},
+                "kind": {"except": ["SL"]},
+                "unit": {"only": ["B-NAV", "B-POL"]},
+            },
+            supersedes=["H1"],
+            review_ms=self.zero_ms + (4 + 30 * 24) * HOUR_MS,
         )
         code = self.b.refused("/api/directives", self.b.sign("directive", payload, "head"))
         self.expect("one signature is not enough", got=code, wanted="authority.quorum")
@@ -303,24 +342,34 @@ class Story:
         self.b.enact(payload, "head", "minister")
         orders = self.b.client.get("/api/directives", agreement="A1")["directives"]
         by_id = {one["order"]["directive"]: one["order"] for one in orders}
-        self.expect("H1 ends at the instant at which D1 begins",
-                    got=by_id["H1"]["until_ms"] == by_id["D1"]["since_ms"])
+        self.expect(
+            "H1 ends at the instant at which D1 begins",
+            got=by_id["H1"]["until_ms"] == by_id["D1"]["since_ms"],
+        )
         held = sorted(item["id"] for item in self.b.held("W"))
         wanted = sorted(ITEMS[name].id for name in ("i04", "i05", "i06", "i07", "i10"))
         self.expect("5 are held: i04 i05 i06 i07 i10", got=held, wanted=wanted)
-        flows = {f["kind"]: f["state"] for f in self.b.standing()["flows"]
-                 if f["collection"] == "b-to-w"}
-        self.expect("B-FIU and safety of life stay open",
-                    got=(flows["SL"], "open: B-FIU" in flows["FI"]), wanted=("open", True))
+        flows = {
+            f["kind"]: f["state"] for f in self.b.standing()["flows"] if f["collection"] == "b-to-w"
+        }
+        self.expect(
+            "B-FIU and safety of life stay open",
+            got=(flows["SL"], "open: B-FIU" in flows["FI"]),
+            wanted=("open", True),
+        )
         self.tell(f"D1 in force since {time_text(by_id['D1']['since_ms'])}; 5 held")
 
     def step_7(self) -> None:
         """Hour 4: W knows of D1 at once; whoever pulls gets an explicit answer."""
         theirs = self.w.standing()
-        self.expect("W's node has D1 by notice",
-                    got=[order["directive"] for order in theirs["orders"]], wanted=["D1"])
-        self.expect("both sides say the same", got=theirs["standing"],
-                    wanted=self.b.standing()["standing"])
+        self.expect(
+            "W's node has D1 by notice",
+            got=[order["directive"] for order in theirs["orders"]],
+            wanted=["D1"],
+        )
+        self.expect(
+            "both sides say the same", got=theirs["standing"], wanted=self.b.standing()["standing"]
+        )
         done = self.exchange()
         self.expect("new objects of other kinds are still served", got=done["items"], wanted=2)
         done = self.w.sync("B", "A1")
@@ -333,18 +382,29 @@ class Story:
             headers={"accept": "application/taxii+json;version=2.1"},
         )
         error = answer.json()
-        self.expect("by TAXII too, with an error and no object",
-                    got=(answer.status_code, "objects" in error), wanted=(403, False))
-        self.expect("that names D1, since when, and whom to ask",
-                    got=(error["details"]["directives"], error["details"]["since"][:13],
-                         "duty@b.example" in error["details"]["contact"]),
-                    wanted=("D1", self.at(4)[:13], True))
+        self.expect(
+            "by TAXII too, with an error and no object",
+            got=(answer.status_code, "objects" in error),
+            wanted=(403, False),
+        )
+        self.expect(
+            "that names D1, since when, and whom to ask",
+            got=(
+                error["details"]["directives"],
+                error["details"]["since"][:13],
+                "duty@b.example" in error["details"]["contact"],
+            ),
+            wanted=("D1", self.at(4)[:13], True),
+        )
         self.tell(error["description"])
 
     def step_8(self) -> None:
         """Hours 1 to 5: what is not covered, or exempt, is delivered."""
-        self.expect("i08 and i09 were received", got=self.states("i08", "i09"),
-                    wanted={"i08": "received", "i09": "received"})
+        self.expect(
+            "i08 and i09 were received",
+            got=self.states("i08", "i09"),
+            wanted={"i08": "received", "i09": "received"},
+        )
         why = " ".join(self.b.trace(ITEMS["i09"].id, "W")["reasons"])
         self.expect("i09 as exempt for safety of life", got="Exempt: safety of life" in why)
         why = " ".join(self.b.trace(ITEMS["i08"].id, "W")["reasons"])
@@ -355,8 +415,13 @@ class Story:
         """Hour 4.5: W keeps back persons; j02 stays at W (counted at the end)."""
         self.hour(4.5)
         payload = self.w.draft(
-            agreement="A1", id="N1", verb="narrow", office="head", reason="Persons under review",
-            scope={"direction": {"only": ["out"]}}, remains={"kind": {"except": ["PE"]}},
+            agreement="A1",
+            id="N1",
+            verb="narrow",
+            office="head",
+            reason="Persons under review",
+            scope={"direction": {"only": ["out"]}},
+            remains={"kind": {"except": ["PE"]}},
             review_ms=self.zero_ms + 30 * 24 * HOUR_MS,
         )
         self.w.enact(payload, "duty", "head")
@@ -366,11 +431,15 @@ class Story:
     def step_13(self) -> None:
         """Hours 6.6 to 36: held tracks expire on the record and are never sent."""
         self.hour(6.59)
-        self.expect("i04 still waits just before its hour", got=self.states("i04"),
-                    wanted={"i04": "held"})
+        self.expect(
+            "i04 still waits just before its hour", got=self.states("i04"), wanted={"i04": "held"}
+        )
         self.hour(6.61)
-        self.expect("i04 has expired", got=self.states("i04", "i05"),
-                    wanted={"i04": "expired", "i05": "held"})
+        self.expect(
+            "i04 has expired",
+            got=self.states("i04", "i05"),
+            wanted={"i04": "expired", "i05": "held"},
+        )
         self.hour(7.01)
         self.expect("so has i05", got=self.states("i05"), wanted={"i05": "expired"})
         self.send("i11")
@@ -389,27 +458,40 @@ class Story:
     def step_15(self) -> None:
         """Hour 46: D2 needs 3 signatures with the minister's, and waits for its assurance."""
         self.hour(46)
-        scope = {"direction": {"only": ["out"]}, "kind": {"except": ["SL"]},
-                 "unit": {"only": ["B-NAV", "B-POL"]}}
+        scope = {
+            "direction": {"only": ["out"]},
+            "kind": {"except": ["SL"]},
+            "unit": {"only": ["B-NAV", "B-POL"]},
+        }
         payload = self.b.draft(
-            agreement="A1", id="D2", verb="resume", office="minister",
-            reason="Sharing on guarantees of use", scope=scope, supersedes=["D1"],
-            conditions=[{"template": "AS",
-                         "scope": {**scope, "kind": {"only": ["FI", "PE", "VI", "VT"]}}}],
+            agreement="A1",
+            id="D2",
+            verb="resume",
+            office="minister",
+            reason="Sharing on guarantees of use",
+            scope=scope,
+            supersedes=["D1"],
+            conditions=[
+                {"template": "AS", "scope": {**scope, "kind": {"only": ["FI", "PE", "VI", "VT"]}}}
+            ],
             purposes=[ARREST, "prosecution", "safety-of-life"],
             end_ms=self.zero_ms + (46 + 90 * 24) * HOUR_MS,
             review_ms=self.zero_ms + (46 + 30 * 24) * HOUR_MS,
         )
         code = self.b.refused("/api/directives", self.b.sign("directive", payload, "head", "duty"))
         self.expect("two signatures are not enough", got=code, wanted="authority.quorum")
-        in_force = [order["directive"] for order in self.b.standing()["orders"] if order["issuer"] == "B"]
+        in_force = [
+            order["directive"] for order in self.b.standing()["orders"] if order["issuer"] == "B"
+        ]
         self.expect("and D1 still governs", got=in_force, wanted=["D1"])
         self.b.enact(payload, "duty", "head", "minister")
         self.send("i13")
         before = time.monotonic()
         done = self.exchange()
-        self.expect("the feed waits for the assurance",
-                    got="waits for an assurance" in done["stopped"].get("b-to-w", ""))
+        self.expect(
+            "the feed waits for the assurance",
+            got="waits for an assurance" in done["stopped"].get("b-to-w", ""),
+        )
         self.expect("i13 is held", got=self.states("i13"), wanted={"i13": "held"})
         covered = sum(self.line.carried(ITEMS[n].id, since=before) for n in ("i06", "i12", "i13"))
         self.expect("covered bytes are still 0", got=covered, wanted=0)
@@ -419,30 +501,49 @@ class Story:
         """Hour 47: AS1 releases i06, i12, i13 exactly once, though B is killed between two."""
         self.hour(47)
         payload = self.w.call(
-            "/api/assurances/draft", agreement="A1", id="AS1", template="AS", holder="B",
-            office="head", kinds=["FI", "VI", "VT"],
+            "/api/assurances/draft",
+            agreement="A1",
+            id="AS1",
+            template="AS",
+            holder="B",
+            office="head",
+            kinds=["FI", "VI", "VT"],
         )["payload"].encode()
         code = self.w.refused("/api/assurances", self.w.sign("assurance", payload, "duty"))
         self.expect("a signer without the power is refused", got=code, wanted="authority.quorum")
         self.w.client.post("/api/assurances", self.w.sign("assurance", payload, "head"))
         self._kill_between_deliveries()
         names = ("i06", "i12", "i13")
-        self.expect("i06, i12 and i13 were received", got=self.states(*names),
-                    wanted=dict.fromkeys(names, "received"))
+        self.expect(
+            "i06, i12 and i13 were received",
+            got=self.states(*names),
+            wanted=dict.fromkeys(names, "received"),
+        )
         receipts = [
-            page["receipt"] for name in names
-            for page in self.b.trace(ITEMS[name].id, "W")["pages"] if page["receipt"]
+            page["receipt"]
+            for name in names
+            for page in self.b.trace(ITEMS[name].id, "W")["pages"]
+            if page["receipt"]
         ]
-        self.expect("by 3 receipts, each another", got=(len(receipts), len(set(receipts))),
-                    wanted=(3, 3))
+        self.expect(
+            "by 3 receipts, each another", got=(len(receipts), len(set(receipts))), wanted=(3, 3)
+        )
         why = self.b.trace(ITEMS["i07"].id, "W")
-        self.expect("i07 is held for want of an assurance for persons",
-                    got=(why["state"], any("assurance.awaiting" in r for r in why["reasons"])),
-                    wanted=("held", True))
+        self.expect(
+            "i07 is held for want of an assurance for persons",
+            got=(why["state"], any("assurance.awaiting" in r for r in why["reasons"])),
+            wanted=("held", True),
+        )
         carried = [self.b.trace(ITEMS[name].id, "W") for name in names]
-        self.expect("each carries D2, AS1 and its purpose", got=all(
-            "D2" in " ".join(t["reasons"]) and "AS1" in " ".join(t["reasons"])
-            and t["purpose"] == ARREST for t in carried))
+        self.expect(
+            "each carries D2, AS1 and its purpose",
+            got=all(
+                "D2" in " ".join(t["reasons"])
+                and "AS1" in " ".join(t["reasons"])
+                and t["purpose"] == ARREST
+                for t in carried
+            ),
+        )
         self.tell("i06, i12, i13 delivered once each; B was killed in between and came back")
 
     def _kill_between_deliveries(self) -> None:
@@ -474,11 +575,15 @@ class Story:
         self.hour(72)
         self.exchange()
         outbound = Counter(self.states(*(n for n in ITEMS if n.startswith("i"))).values())
-        self.expect("14 sent out are 10 received, 3 expired, 1 held", got=dict(outbound),
-                    wanted={"received": 10, "expired": 3, "held": 1})
+        self.expect(
+            "14 sent out are 10 received, 3 expired, 1 held",
+            got=dict(outbound),
+            wanted={"received": 10, "expired": 3, "held": 1},
+        )
         inbound = Counter(self.states("j01", "j02").values())
-        self.expect("2 sent in are 1 received, 1 held", got=dict(inbound),
-                    wanted={"received": 1, "held": 1})
+        self.expect(
+            "2 sent in are 1 received, 1 held", got=dict(inbound), wanted={"received": 1, "held": 1}
+        )
         self._at_the_other_side()
         for node in (self.b, self.w):
             self._verify(node)
@@ -487,10 +592,16 @@ class Story:
     def _at_the_other_side(self) -> None:
         """W reads its own copy: exactly the ten, byte for byte."""
         raws = self._read_copy("A1", "b-to-w")
-        wanted = {encoded(ITEMS[n]) for n in ITEMS if n.startswith("i")
-                  and n not in ("i04", "i05", "i07", "i11")}
-        self.expect("W holds exactly the ten, byte for byte, none twice",
-                    got=(len(raws), set(raws) == wanted), wanted=(10, True))
+        wanted = {
+            encoded(ITEMS[n])
+            for n in ITEMS
+            if n.startswith("i") and n not in ("i04", "i05", "i07", "i11")
+        }
+        self.expect(
+            "W holds exactly the ten, byte for byte, none twice",
+            got=(len(raws), set(raws) == wanted),
+            wanted=(10, True),
+        )
 
     def _read_copy(self, agreement: str, collection: str) -> list[bytes]:
         """Every object W has of a collection, as bytes, read by TAXII from W's own node."""
@@ -501,8 +612,13 @@ class Story:
         raws: list[bytes] = []
         query: dict[str, str] = {}
         while True:
-            answer = httpx.get(url, params=query, auth=auth, timeout=60,
-                               headers={"accept": "application/taxii+json;version=2.1"})
+            answer = httpx.get(
+                url,
+                params=query,
+                auth=auth,
+                timeout=60,
+                headers={"accept": "application/taxii+json;version=2.1"},
+            )
             answer.raise_for_status()
             raws += [one.raw for one in cut(answer.content, Limits()).objects]
             if not answer.json().get("more"):
@@ -516,9 +632,11 @@ class Story:
         self.expect(f"{node.party}'s record is exported", got=done.returncode, wanted=0)
         done = detente("ledger", "verify", str(copy), "--json")
         report = json.loads(done.stdout or "{}")
-        self.expect(f"{node.party}'s record holds, offline",
-                    got=(done.returncode, report.get("ok"), report.get("faults")),
-                    wanted=(0, True, []))
+        self.expect(
+            f"{node.party}'s record holds, offline",
+            got=(done.returncode, report.get("ok"), report.get("faults")),
+            wanted=(0, True, []),
+        )
         spoilt = self.run / f"spoilt-{node.party}"
         shutil.copytree(copy, spoilt)
         ledger = next(log for log in report["logs"] if log["origin"].endswith("/A1"))
@@ -530,24 +648,33 @@ class Story:
         bundle.write_bytes(data)
         done = detente("ledger", "verify", str(spoilt), "--json")
         places = [fault["place"] for fault in json.loads(done.stdout or "{}").get("faults", [])]
-        self.expect(f"one changed byte in {node.party}'s record is found and named",
-                    got=(done.returncode, any(" entry " in place for place in places)),
-                    wanted=(5, True))
-        self.tell(f"{node.party}: {ledger['size']} entries, {ledger['pages']} pages, "
-                  f"{ledger['cosigned']} cosigned: the record holds; one changed byte is found at "
-                  f"{next((p for p in places if ' entry ' in p), '?')}")
+        self.expect(
+            f"one changed byte in {node.party}'s record is found and named",
+            got=(done.returncode, any(" entry " in place for place in places)),
+            wanted=(5, True),
+        )
+        self.tell(
+            f"{node.party}: {ledger['size']} entries, {ledger['pages']} pages, "
+            f"{ledger['cosigned']} cosigned: the record holds; one changed byte is found at "
+            f"{next((p for p in places if ' entry ' in p), '?')}"
+        )
 
     def _timeline(self) -> None:
         """Who ordered what since when, the same on both sides."""
         lines = [
-            {one["order"]["directive"]: one["order"]["since_ms"] for one in
-             node.client.get("/api/directives", agreement="A1")["directives"]}
+            {
+                one["order"]["directive"]: one["order"]["since_ms"]
+                for one in node.client.get("/api/directives", agreement="A1")["directives"]
+            }
             for node in (self.b, self.w)
         ]
         self.expect("both sides tell the same orders and instants", got=lines[0], wanted=lines[1])
         hours = {name: round((ms - self.zero_ms) / HOUR_MS, 2) for name, ms in lines[0].items()}
-        self.expect("halt 0.5, directive 4, resumption 46",
-                    got=(hours["H1"], hours["D1"], hours["D2"]), wanted=(0.5, 4.0, 46.0))
+        self.expect(
+            "halt 0.5, directive 4, resumption 46",
+            got=(hours["H1"], hours["D1"], hours["D2"]),
+            wanted=(0.5, 4.0, 46.0),
+        )
         self.facts["hours"] = hours
 
     # --- a bundle given by the operator --------------------------------------------------------
@@ -587,12 +714,17 @@ class Story:
         for item in refused.values():
             rows.setdefault(item["type"] or "unknown", Counter())["refused"] += 1
         lost = sum(row["LOST"] for row in rows.values())
-        self.expect("every object is delivered, held, or refused with a reason",
-                    got=(lost, sum(sum(row.values()) for row in rows.values())),
-                    wanted=(0, total))
+        self.expect(
+            "every object is delivered, held, or refused with a reason",
+            got=(lost, sum(sum(row.values()) for row in rows.values())),
+            wanted=(0, total),
+        )
         delivered = {one.raw for one in accepted if have[one.raw]}
-        self.expect("W holds exactly the delivered, byte for byte, none twice",
-                    got=(set(raws) == delivered, len(raws)), wanted=(True, len(delivered)))
+        self.expect(
+            "W holds exactly the delivered, byte for byte, none twice",
+            got=(set(raws) == delivered, len(raws)),
+            wanted=(True, len(delivered)),
+        )
         self.facts["types"] = {kind: dict(row) for kind, row in sorted(rows.items())}
         self.facts["warnings"] = len(done["warnings"])
         for kind, row in sorted(rows.items()):
@@ -605,5 +737,3 @@ class Story:
         self.line.close()
         for node in (self.b, self.w):
             node.stop()
-
-

@@ -32,7 +32,7 @@ class Line:
             def do_POST(self) -> None:
                 line.carry(self)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 """Nothing is printed for a request."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -15,7 +15,7 @@ from pathlib import Path
 import typer.main
 
 from detente.config import Config
-from detente.faces.cli import build
+from detente.faces.cli import app
 from detente.model.acts import ActName
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,9 +23,7 @@ SOURCE = ROOT / "src" / "detente"
 OUT = ROOT / "docs" / "reference"
 HEAD = "<!-- Written by tools/reference.py; change the code and run it again. -->\n\n"
 
-ERRORS = (
-    "Invalid NotAuthorised Missing Conflict Unchecked PeerError Unavailable Broken".split()
-)
+ERRORS = "Invalid NotAuthorised Missing Conflict Unchecked PeerError Unavailable Broken".split()
 ACTS = {
     "agreement.open": "an agreement that all its members have signed was opened",
     "anchor": "heads of this node's other ledgers",
@@ -51,7 +49,7 @@ ACTS = {
 def commands() -> str:
     """Every command with its options."""
     lines = ["# Commands\n"]
-    for path, command in _walk("detente", typer.main.get_command(build(_NoHost()))):
+    for path, command in _walk("detente", typer.main.get_command(app)):
         if hasattr(command, "commands"):
             continue
         lines.append(f"## `{path}`\n\n{inspect.cleandoc(command.help or '')}\n")
@@ -64,13 +62,6 @@ def commands() -> str:
                 lines.append(f"- `{name}`  {words}".rstrip())
         lines.append("")
     return "\n".join(lines)
-
-
-class _NoHost:
-    """Commands are only described here, never run."""
-
-    def __getattr__(self, name: str) -> object:
-        raise NotImplementedError(name)
 
 
 def _walk(path: str, command: typing.Any) -> Iterator[tuple[str, typing.Any]]:
@@ -109,9 +100,12 @@ def errors() -> str:
         hint = next((_text(k.value) for k in call.keywords if k.arg == "hint"), "")
         if "." in code:
             found.setdefault(code, (name, _text(call.args[1]), hint))
-    lines = ["# Errors\n", "One shape everywhere: a stable code, a sentence, perhaps a hint and a "
-             "path. `…` stands for what the case fills in. How classes map to exit codes: "
-             "`detente.faces.speak`; to HTTP: `detente.faces.http`.\n"]
+    lines = [
+        "# Errors\n",
+        "One shape everywhere: a stable code, a sentence, perhaps a hint and a "
+        "path. `…` stands for what the case fills in. How classes map to exit codes: "
+        "`detente.faces.speak`; to HTTP: `detente.faces.http`.\n",
+    ]
     for code, (name, sentence, hint) in sorted(found.items()):
         lines.append(f"## `{code}`\n\n{name}. {sentence}" + (f" *{hint}*" if hint else "") + "\n")
     return "\n".join(lines)
@@ -128,8 +122,11 @@ def reasons() -> str:
             found.setdefault(_text(call.args[0]), _text(call.args[2]))
     found.setdefault("assurance", "… has assured … (…).")
     found.setdefault("assurance.awaiting", "Waiting for … to assure … for ….")
-    lines = ["# Reasons\n", "Why an item is released, held or refused towards a party "
-             "(`detente why`, `detente feed show`).\n"]
+    lines = [
+        "# Reasons\n",
+        "Why an item is released, held or refused towards a party "
+        "(`detente why`, `detente feed show`).\n",
+    ]
     lines += [f"## `{code}`\n\n{words}\n" for code, words in sorted(found.items())]
     return "\n".join(lines)
 
@@ -144,7 +141,10 @@ def acts() -> str:
 
 def configuration() -> str:
     """Every setting, from the docstring of the record."""
-    lines = ["# Configuration\n", "`detente.toml` in the node's folder; an unknown key is an error.\n"]
+    lines = [
+        "# Configuration\n",
+        "`detente.toml` in the node's folder; an unknown key is an error.\n",
+    ]
     body = inspect.cleandoc(Config.__doc__ or "").split("\n\n")[1:]
     for paragraph in body:
         names, _, words = paragraph.partition(": ")

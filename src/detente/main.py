@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.config import CONFIG_NAME, Config
 from detente.errors import Invalid, Missing
-from detente.faces.cli import build
+from detente.faces.cli import app
 from detente.faces.client import Questions
 from detente.faces.documents import KeyCard, charter_of, key_card, new_envelope
 from detente.faces.speak import tell
@@ -57,7 +57,8 @@ class _Stopped:
             if path == "/api/trace":
                 return {"trace": await node.ask.trace(query.get("object") or "", chosen)}
         raise Missing(
-            "node.not-running", "Expected a running node for this question, got a stopped one.",
+            "node.not-running",
+            "Expected a running node for this question, got a stopped one.",
             hint="Start it with `detente serve`.",
         )
 
@@ -169,7 +170,7 @@ async def _verify(place: Path) -> Report:
 
 def main() -> None:
     """The console script."""
-    build(_Host())()
+    app(obj=_Host())
 
 
 if __name__ == "__main__":

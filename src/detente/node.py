@@ -39,6 +39,7 @@ from detente.faces.taxii import TAXII, TAXIIParts
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book, Identity
 from detente.gateway.deliver import Delivery
+from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
@@ -108,7 +109,8 @@ class NodeFolder:
             return parse_config((self.path / CONFIG_NAME).read_bytes())
         except FileNotFoundError as error:
             raise Missing(
-                "node.folder", f"Expected a node's folder with {CONFIG_NAME}, got {self.path}.",
+                "node.folder",
+                f"Expected a node's folder with {CONFIG_NAME}, got {self.path}.",
                 hint="Make one with `detente init`.",
             ) from error
 
@@ -152,13 +154,13 @@ async def init_node(path: Path, config: Config) -> NodeFolder:
         folder.write_private(f"keys/{name}.pem", Ed25519Signer(Ed25519PrivateKey.generate()).pem())
     folder.write_private("token", secrets.token_urlsafe(32).encode())
     folder.write_private("secret", secrets.token_hex(32).encode())
-    await open_store(folder, config, create=True).close()
+    await open_store(folder, create=True).close()
     # Last, so that a folder half made is not taken for a node's.
     folder.write_private(CONFIG_NAME, render_config(config))
     return folder
 
 
-def open_store(folder: NodeFolder, config: Config, *, create: bool = False) -> SQLiteStore:
+def open_store(folder: NodeFolder, *, create: bool = False) -> SQLiteStore:
     """The node's store, with the key that signs its ledgers."""
     signer = folder.signer("ledger")
     return SQLiteStore.open(folder.database(), create=create, signers=lambda _: signer)
@@ -187,7 +189,9 @@ async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
 class Node:
     """A node's services, joined. ``start`` before use, ``stop`` after."""
 
-    def __init__(self, folder: NodeFolder, config: Config, store: Store, clock: RunningClock) -> None:
+    def __init__(
+        self, folder: NodeFolder, config: Config, store: Store, clock: RunningClock
+    ) -> None:
         self.folder = folder
         self.config = config
         self.store = store
@@ -202,9 +206,8 @@ class Node:
         self.review = Review(self.book, self.gate, self._changed)
         self.courier = HTTPCourier()
         self.witness = Witness(self.book, self.courier, folder.signer("witness"))
-        self.exchange = Exchange(
-            self.book, self.orders, self.delivery, self.intake, self.witness, self.courier
-        )
+        self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, self.courier)
+        self.desk = Desk(self.book, self.delivery, self.exchange)
         self.guard = Guard(store, clock, folder.text("token"))
         self._ticker: asyncio.Task[None] | None = None
 
@@ -246,7 +249,11 @@ class Node:
         index = await self.store.read(
             lambda view: write_copy(view, out, self.config, self.book.agreements())
         )
-        return {"folder": str(out), "ledgers": len(index.ledgers), "documents": len(index.documents)}
+        return {
+            "folder": str(out),
+            "ledgers": len(index.ledgers),
+            "documents": len(index.documents),
+        }
 
     def app(self) -> Starlette:
         """All faces as one application."""
@@ -278,20 +285,20 @@ class Node:
                 export=self.export,
             )
         )
-        peer = Peer(self.exchange, self.delivery, self.gate, self.witness, self.config)
+        peer = Peer(self.desk, self.delivery, self.gate, self.witness, self.config)
         own = [
             Route("/healthz", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
         return Starlette(routes=[*own, *taxii.routes(), *peer.routes(), *api.routes()])
 
-    async def _health(self, request: Request) -> Response:
+    async def _health(self, _request: Request) -> Response:
         shut = self.gate.reason_shut()
         if shut is not None:
             return Response(shut.code, status_code=503)
         return Response("EXERCISE ok" if self.config.exercise else "ok")
 
-    async def _metrics(self, request: Request) -> Response:
+    async def _metrics(self, _request: Request) -> Response:
         return metrics_response()
 
 
@@ -299,7 +306,7 @@ class Node:
 async def open_node(folder: NodeFolder) -> AsyncIterator[Node]:
     """A node that has started but does not serve: for commands on a stopped node."""
     config = folder.config()
-    store = open_store(folder, config)
+    store = open_store(folder)
     node = Node(folder, config, store, await open_clock(store, exercise=config.exercise))
     try:
         await node.start()

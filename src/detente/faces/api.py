@@ -137,7 +137,9 @@ class API:
             ("POST", "/api/clock", self._clock),
             ("POST", "/api/ledger/export", self._export),
         ]
-        return [Route(path, self._edge(handler), methods=[method]) for method, path, handler in table]
+        return [
+            Route(path, self._edge(handler), methods=[method]) for method, path, handler in table
+        ]
 
     def _edge(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def edge(request: Request) -> Response:
@@ -152,7 +154,7 @@ class API:
 
     # --- what is in force ------------------------------------------------------------------
 
-    async def _node(self, request: Request) -> object:
+    async def _node(self, _request: Request) -> object:
         config = self._parts.config
         return {
             "party": config.party,
@@ -260,7 +262,7 @@ class API:
     async def _agreement(self, request: Request) -> object:
         return await self._parts.orders.import_agreement(await _body(request))
 
-    async def _agreements(self, request: Request) -> object:
+    async def _agreements(self, _request: Request) -> object:
         return {"agreements": self._parts.book.agreements()}
 
     async def _agreement_show(self, request: Request) -> object:
@@ -297,8 +299,16 @@ class API:
             found += [{"state": "in-force", "order": line} for line in report.orders]
             found += [{"state": "coming", "order": line} for line in report.coming]
             found += [
-                {"state": "over", "order": {"directive": o.directive.id, "verb": o.directive.verb,
-                 "issuer": o.directive.issuer, "since_ms": o.since_ms, "until_ms": o.until_ms}}
+                {
+                    "state": "over",
+                    "order": {
+                        "directive": o.directive.id,
+                        "verb": o.directive.verb,
+                        "issuer": o.directive.issuer,
+                        "since_ms": o.since_ms,
+                        "until_ms": o.until_ms,
+                    },
+                }
                 for o in past
             ]
         return {"directives": found}
@@ -330,7 +340,7 @@ class API:
 
     # --- partners and clients --------------------------------------------------------------
 
-    async def _peers(self, request: Request) -> object:
+    async def _peers(self, _request: Request) -> object:
         rows = await self._parts.exchange.peers()
         return {
             "peers": [
@@ -356,7 +366,7 @@ class API:
     async def _notify(self, request: Request) -> object:
         return {"notice": await self._parts.exchange.notify(_needed(request, "agreement"))}
 
-    async def _clients(self, request: Request) -> object:
+    async def _clients(self, _request: Request) -> object:
         rows = await self._parts.store.read(lambda view: view.credentials())
         return {
             "clients": [

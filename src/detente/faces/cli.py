@@ -20,7 +20,7 @@ from detente.faces.client import NodeClient, Questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
 
-__all__ = ["Host", "build"]
+__all__ = ["Host", "app"]
 
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
@@ -42,6 +42,12 @@ class Host(Protocol):
     def verify(self, place: Path) -> dict[str, Any]: ...
 
 
+def _host(context: typer.Context) -> Host:
+    """What ``main`` has given."""
+    host: Host = context.obj
+    return host
+
+
 def _questions(host: Host, folder: Path) -> Questions:
     """The running node if there is one, else the stopped one's store."""
     try:
@@ -52,86 +58,98 @@ def _questions(host: Host, folder: Path) -> Questions:
     return client
 
 
-def build(host: Host) -> typer.Typer:
-    """The program's commands."""
-    app = typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        help="Exchange under signed agreements that can be stopped, held and proved.",
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Exchange under signed agreements that can be stopped, held and proved.",
+)
+feed = typer.Typer(no_args_is_help=True, help="What a party can read, and how it stands.")
+hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
+ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
+peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
+client = typer.Typer(no_args_is_help=True, help="TAXII credentials.")
+app.add_typer(cli_papers.charter, name="charter")
+app.add_typer(cli_papers.agreement, name="agreement")
+app.add_typer(cli_orders.directive, name="directive")
+app.add_typer(cli_orders.assurance, name="assurance")
+app.add_typer(feed, name="feed")
+app.add_typer(hold, name="hold")
+app.add_typer(ledger, name="ledger")
+app.add_typer(peer, name="peer")
+app.add_typer(client, name="client")
+app.command()(cli_orders.halt)
+
+
+@app.command()
+@stated
+def init(
+    context: typer.Context,
+    folder: Folder,
+    party: Annotated[str, typer.Option(help="The party's id.")],
+    name: Annotated[str, typer.Option(help="The party's name.")] = "",
+    listen: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:8400",
+    host_name: Annotated[str, typer.Option("--host", help="Name of its ledgers.")] = "",
+    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
+    office: Annotated[
+        list[str] | None,
+        typer.Option(help="Exercise only: an office and how many keys, duty or head:3."),
+    ] = None,
+    exercise: Annotated[bool, typer.Option("--exercise", help="Make an exercise node.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a node's folder: configuration, keys, token, empty store."""
+    config = Config(
+        party=party,
+        name=name or party,
+        host=host_name or f"{party.lower()}.detente.invalid",
+        listen=listen,
+        exercise=exercise,
+        units=tuple(unit or (party,)),
     )
-    _add_node(app, host)
-    _add_items(app, host)
-    _add_ledger(app, host)
-    cli_papers.add(app)
-    cli_orders.add(app)
-    _add_partners(app)
-    return app
+    made = _host(context).init(folder, config, tuple(office or ()))
+    answer(made, as_json=as_json, words=lambda: _tell_made(made))
 
 
-def _add_node(app: typer.Typer, host: Host) -> None:
-    @app.command()
-    @stated
-    def init(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        party: Annotated[str, typer.Option(help="The party's id.")],
-        name: Annotated[str, typer.Option(help="The party's name.")] = "",
-        listen: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:8400",
-        host_name: Annotated[str, typer.Option("--host", help="Name of its ledgers.")] = "",
-        unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-        office: Annotated[
-            list[str] | None,
-            typer.Option(help="Exercise only: an office and how many keys, duty or head:3."),
-        ] = None,
-        exercise: Annotated[bool, typer.Option("--exercise", help="Make an exercise node.")] = False,
-        as_json: Json = False,
-    ) -> None:
-        """Make a node's folder: configuration, keys, token, empty store."""
-        config = Config(
-            party=party,
-            name=name or party,
-            host=host_name or f"{party.lower()}.detente.invalid",
-            listen=listen,
-            exercise=exercise,
-            units=tuple(unit or (party,)),
-        )
-        made = host.init(folder, config, tuple(office or ()))
-        answer(made, as_json=as_json, words=lambda: _tell_made(made))
+@app.command()
+@stated
+def serve(context: typer.Context, folder: Folder) -> None:
+    """Run the node until it is ended (Ctrl-C or SIGTERM)."""
+    _host(context).serve(folder)
 
-    @app.command()
-    @stated
-    def serve(folder: Folder) -> None:
-        """Run the node until it is ended (Ctrl-C or SIGTERM)."""
-        host.serve(folder)
 
-    @app.command()
-    @stated
-    def standing(
-        folder: Folder,
-        agreement: Annotated[str | None, typer.Option(help="One agreement only.")] = None,
-        at: Annotated[str | None, typer.Option(help="A past instant, ISO 8601.")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """What is in force: state, since when, by whose order, until when."""
-        at_ms = None if at is None else str(parse_time_ms(at))
-        found = _questions(host, folder).get("/api/standing", agreement=agreement, at_ms=at_ms)
-        answer(found, as_json=as_json, words=lambda: _tell_standings(found["standings"]))
+@app.command()
+@stated
+def standing(
+    context: typer.Context,
+    folder: Folder,
+    agreement: Annotated[str | None, typer.Option(help="One agreement only.")] = None,
+    at: Annotated[str | None, typer.Option(help="A past instant, ISO 8601.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What is in force: state, since when, by whose order, until when."""
+    at_ms = None if at is None else str(parse_time_ms(at))
+    found = _questions(_host(context), folder).get(
+        "/api/standing", agreement=agreement, at_ms=at_ms
+    )
+    answer(found, as_json=as_json, words=lambda: _tell_standings(found["standings"]))
 
-    @app.command()
-    @stated
-    def clock(
-        folder: Folder,
-        to: Annotated[str, typer.Argument(help="ISO 8601, or +90m from now.")],
-        as_json: Json = False,
-    ) -> None:
-        """Set the clock of an exercise forwards; a live node has no such clock."""
-        client = NodeClient(folder)
-        if to.startswith("+"):
-            now_ms = client.get("/api/node")["now_ms"] + cli_orders.span_ms(to[1:])
-        else:
-            now_ms = parse_time_ms(to)
-        done = client.post("/api/clock", msgspec.json.encode({"now_ms": now_ms}))
-        answer(done, as_json=as_json, words=lambda: print(time_text(done["now_ms"])))
+
+@app.command()
+@stated
+def clock(
+    folder: Folder,
+    to: Annotated[str, typer.Argument(help="ISO 8601, or +90m from now.")],
+    as_json: Json = False,
+) -> None:
+    """Set the clock of an exercise forwards; a live node has no such clock."""
+    client = NodeClient(folder)
+    if to.startswith("+"):
+        now_ms = client.get("/api/node")["now_ms"] + cli_orders.span_ms(to[1:])
+    else:
+        now_ms = parse_time_ms(to)
+    done = client.post("/api/clock", msgspec.json.encode({"now_ms": now_ms}))
+    answer(done, as_json=as_json, words=lambda: print(time_text(done["now_ms"])))
 
 
 def _tell_made(made: dict[str, Any]) -> None:
@@ -159,8 +177,14 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
             "Flows",
             ("from", "to", "collection", "kind", "state", "by"),
             [
-                (f["sender"], f["recipient"], f["collection"], f["kind"], f["state"],
-                 ", ".join(f["by"]))
+                (
+                    f["sender"],
+                    f["recipient"],
+                    f["collection"],
+                    f["kind"],
+                    f["state"],
+                    ", ".join(f["by"]),
+                )
                 for f in one["flows"]
             ],
         )
@@ -168,125 +192,142 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
         print("No agreement is known here.")
 
 
-def _add_items(app: typer.Typer, host: Host) -> None:
-    @app.command()
-    @stated
-    def publish(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        files: Annotated[list[Path], typer.Argument(help="STIX 2.1 bundles or objects.")],
-        collection: Annotated[str, typer.Option(help="Name of the collection.")],
-        kind: Annotated[str | None, typer.Option(help="Kind, else by the agreement's rules.")] = None,
-        purpose: Annotated[str | None, typer.Option(help="Purpose of the release.")] = None,
-        grade: Annotated[str | None, typer.Option(help="scheme:value, as admiralty:B2.")] = None,
-        unit: Annotated[str | None, typer.Option(help="The unit that sends.")] = None,
-        agreement: Annotated[str | None, typer.Option(help="If the name is not enough.")] = None,
-        partial: Annotated[bool, typer.Option("--partial", help="Take what is acceptable.")] = False,
-        as_json: Json = False,
-    ) -> None:
-        """Publish objects; answers when they are on disk."""
-        client = NodeClient(folder)
-        done = []
-        for file in files:
-            try:
-                body = file.read_bytes()
-            except OSError as error:
-                raise Invalid("file.unreadable", f"Expected to read {file}: {error.strerror}.") from error
-            done.append(
-                client.post(
-                    "/api/publish",
-                    body,
-                    collection=collection,
-                    kind=kind,
-                    purpose=purpose,
-                    grade=grade,
-                    unit=unit,
-                    agreement=agreement,
-                    partial="true" if partial else None,
-                )
+@app.command()
+@stated
+def publish(
+    folder: Folder,
+    files: Annotated[list[Path], typer.Argument(help="STIX 2.1 bundles or objects.")],
+    collection: Annotated[str, typer.Option(help="Name of the collection.")],
+    kind: Annotated[str | None, typer.Option(help="Kind, else by the agreement's rules.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Purpose of the release.")] = None,
+    grade: Annotated[str | None, typer.Option(help="scheme:value, as admiralty:B2.")] = None,
+    unit: Annotated[str | None, typer.Option(help="The unit that sends.")] = None,
+    agreement: Annotated[str | None, typer.Option(help="If the name is not enough.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Take what is acceptable.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Publish objects; answers when they are on disk."""
+    client = NodeClient(folder)
+    done = []
+    for file in files:
+        try:
+            body = file.read_bytes()
+        except OSError as error:
+            raise Invalid(
+                "file.unreadable", f"Expected to read {file}: {error.strerror}."
+            ) from error
+        done.append(
+            client.post(
+                "/api/publish",
+                body,
+                collection=collection,
+                kind=kind,
+                purpose=purpose,
+                grade=grade,
+                unit=unit,
+                agreement=agreement,
+                partial="true" if partial else None,
             )
-        answer({"published": done}, as_json=as_json, words=lambda: _tell_published(files, done))
-
-    @app.command()
-    @stated
-    def why(
-        folder: Folder,
-        item: Annotated[str, typer.Argument(help="STIX id.")],
-        to: Annotated[str, typer.Option(help="The party.")],
-        as_json: Json = False,
-    ) -> None:
-        """Why an item stands as it stands towards a party."""
-        found = _questions(host, folder).get("/api/trace", object=item)
-        lines = [line for line in found["trace"] if line["party"] == to]
-        answer({"why": lines}, as_json=as_json, words=lambda: _tell_why(lines))
-
-    @app.command()
-    @stated
-    def trace(
-        folder: Folder,
-        item: Annotated[str | None, typer.Argument(help="STIX id.")] = None,
-        stix_object: Annotated[str | None, typer.Option("--object", help="STIX id.")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """Where an item went: every page that carried it, and its receipt."""
-        wanted = stix_object or item
-        if wanted is None:
-            raise Invalid("cli.item", "Expected a STIX id, got none.")
-        found = _questions(host, folder).get("/api/trace", object=wanted)
-        answer(found, as_json=as_json, words=lambda: _tell_trace(found["trace"]))
-
-    feed = typer.Typer(no_args_is_help=True, help="What a party can read, and how it stands.")
-    app.add_typer(feed, name="feed")
-
-    @feed.command("show")
-    @stated
-    def feed_show(
-        folder: Folder,
-        to: Annotated[str | None, typer.Option(help="One party only.")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """Counts by collection, party, kind and state, with the reasons."""
-        found = NodeClient(folder).get("/api/feeds", party=to)
-        answer(found, as_json=as_json, words=lambda: _tell_feeds(found["feeds"]))
-
-    hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
-    app.add_typer(hold, name="hold")
-
-    @hold.command("list")
-    @stated
-    def hold_list(
-        folder: Folder,
-        to: Annotated[str | None, typer.Option(help="One party only.")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """The items that wait, and why."""
-        found = NodeClient(folder).get("/api/holds", party=to)
-        answer(found, as_json=as_json, words=lambda: _tell_held(found["held"]))
-
-    for verdict in ("release", "refuse"):
-        _add_verdict(hold, verdict)
+        )
+    answer({"published": done}, as_json=as_json, words=lambda: _tell_published(files, done))
 
 
-def _add_verdict(hold: typer.Typer, verdict: str) -> None:
-    @hold.command(verdict, help=f"{verdict.capitalize()} one item that waits.")
-    @stated
-    def decide(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        item: Annotated[str, typer.Argument(help="STIX id.")],
-        to: Annotated[str, typer.Option(help="The party.")],
-        by: Annotated[str, typer.Option(help="The office that decides.")],
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        code: Annotated[str, typer.Option(help="Reason of a refusal.")] = "",
-        as_json: Json = False,
-    ) -> None:
-        body = {"agreement": agreement, "item": item, "party": to, "by": by, "code": code}
-        done = NodeClient(folder).post(f"/api/holds/{verdict}", msgspec.json.encode(body))
-        answer(done, as_json=as_json)
+@app.command()
+@stated
+def why(
+    context: typer.Context,
+    folder: Folder,
+    item: Annotated[str, typer.Argument(help="STIX id.")],
+    to: Annotated[str, typer.Option(help="The party.")],
+    as_json: Json = False,
+) -> None:
+    """Why an item stands as it stands towards a party."""
+    found = _questions(_host(context), folder).get("/api/trace", object=item)
+    lines = [line for line in found["trace"] if line["party"] == to]
+    answer({"why": lines}, as_json=as_json, words=lambda: _tell_why(lines))
+
+
+@app.command()
+@stated
+def trace(
+    context: typer.Context,
+    folder: Folder,
+    item: Annotated[str | None, typer.Argument(help="STIX id.")] = None,
+    stix_object: Annotated[str | None, typer.Option("--object", help="STIX id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Where an item went: every page that carried it, and its receipt."""
+    wanted = stix_object or item
+    if wanted is None:
+        raise Invalid("cli.item", "Expected a STIX id, got none.")
+    found = _questions(_host(context), folder).get("/api/trace", object=wanted)
+    answer(found, as_json=as_json, words=lambda: _tell_trace(found["trace"]))
+
+
+@feed.command("show")
+@stated
+def feed_show(
+    folder: Folder,
+    to: Annotated[str | None, typer.Option(help="One party only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Counts by collection, party, kind and state, with the reasons."""
+    found = NodeClient(folder).get("/api/feeds", party=to)
+    answer(found, as_json=as_json, words=lambda: _tell_feeds(found["feeds"]))
+
+
+@hold.command("list")
+@stated
+def hold_list(
+    folder: Folder,
+    to: Annotated[str | None, typer.Option(help="One party only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The items that wait, and why."""
+    found = NodeClient(folder).get("/api/holds", party=to)
+    answer(found, as_json=as_json, words=lambda: _tell_held(found["held"]))
+
+
+Item = Annotated[str, typer.Argument(help="STIX id.")]
+To = Annotated[str, typer.Option(help="The party.")]
+By = Annotated[str, typer.Option(help="The office that decides.")]
+Agreement = Annotated[str, typer.Option(help="The agreement.")]
+
+
+@hold.command("release")
+@stated
+def hold_release(
+    folder: Folder, item: Item, to: To, by: By, agreement: Agreement, as_json: Json = False
+) -> None:
+    """Release one item that waits, if nothing stops it any more."""
+    body = {"agreement": agreement, "item": item, "party": to, "by": by}
+    done = NodeClient(folder).post("/api/holds/release", msgspec.json.encode(body))
+    answer(done, as_json=as_json)
+
+
+@hold.command("refuse")
+@stated
+def hold_refuse(
+    folder: Folder,
+    item: Item,
+    to: To,
+    by: By,
+    agreement: Agreement,
+    code: Annotated[str, typer.Option(help="Reason of the refusal.")],
+    as_json: Json = False,
+) -> None:
+    """Refuse one item that waits, for good and on the record."""
+    body = {"agreement": agreement, "item": item, "party": to, "by": by, "code": code}
+    done = NodeClient(folder).post("/api/holds/refuse", msgspec.json.encode(body))
+    answer(done, as_json=as_json)
 
 
 def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
     for file, one in zip(files, done, strict=True):
-        print(f"{file.name}: {one['taken']} taken, {one['known']} known already, "
-              f"{len(one['refused'])} refused, {len(one['warnings'])} warnings")
+        print(
+            f"{file.name}: {one['taken']} taken, {one['known']} known already, "
+            f"{len(one['refused'])} refused, {len(one['warnings'])} warnings"
+        )
         for party, counts in one["outcomes"].items():
             print(f"  to {party}: " + ", ".join(f"{n} {o}" for o, n in sorted(counts.items())))
         for refused in one["refused"][:20]:
@@ -304,11 +345,15 @@ def _tell_why(lines: list[dict[str, Any]]) -> None:
 
 def _tell_trace(lines: list[dict[str, Any]]) -> None:
     for line in lines:
-        print(f"{line['id']} → {line['party']} ({line['collection']}, {line['kind']}): "
-              f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}")
+        print(
+            f"{line['id']} → {line['party']} ({line['collection']}, {line['kind']}): "
+            f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}"
+        )
         for page in line["pages"]:
             receipt = f", receipt {page['receipt'][:16]}…" if page["receipt"] else ""
-            print(f"  page {page['index']} at {time_text(page['at_ms'])}: {page['outcome']}{receipt}")
+            print(
+                f"  page {page['index']} at {time_text(page['at_ms'])}: {page['outcome']}{receipt}"
+            )
 
 
 def _tell_feeds(lines: list[dict[str, Any]]) -> None:
@@ -316,8 +361,14 @@ def _tell_feeds(lines: list[dict[str, Any]]) -> None:
         "Feeds",
         ("collection", "to", "kind", "unit", "outcome", "items"),
         [
-            (f["collection"], f["party"], f["kind"], f["unit"], f["outcome"],
-             ", ".join(f"{n} {s}" for s, n in sorted(f["states"].items())))
+            (
+                f["collection"],
+                f["party"],
+                f["kind"],
+                f["unit"],
+                f["outcome"],
+                ", ".join(f"{n} {s}" for s, n in sorted(f["states"].items())),
+            )
             for f in lines
         ],
     )
@@ -328,44 +379,50 @@ def _tell_held(items: list[dict[str, Any]]) -> None:
         "Held",
         ("item", "to", "kind", "unit", "state", "since", "why"),
         [
-            (i["id"], i["party"], i["kind"], i["unit"], i["state"],
-             time_text(i["added_us"] // 1000), "; ".join(i["reasons"]))
+            (
+                i["id"],
+                i["party"],
+                i["kind"],
+                i["unit"],
+                i["state"],
+                time_text(i["added_us"] // 1000),
+                "; ".join(i["reasons"]),
+            )
             for i in items
         ],
     )
 
 
-def _add_ledger(app: typer.Typer, host: Host) -> None:
-    ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
-    app.add_typer(ledger, name="ledger")
+@ledger.command()
+@stated
+def export(
+    context: typer.Context,
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="A new folder for the copy.")],
+    as_json: Json = False,
+) -> None:
+    """Write a copy of all ledgers and signed documents, without any content."""
+    place = out.absolute()
+    try:
+        body = msgspec.json.encode({"out": str(place)})
+        done = NodeClient(folder).post("/api/ledger/export", body)
+    except Unavailable:
+        done = _host(context).export(folder, place)
+    answer(done, as_json=as_json)
 
-    @ledger.command()
-    @stated
-    def export(
-        folder: Folder,
-        out: Annotated[Path, typer.Argument(help="A new folder for the copy.")],
-        as_json: Json = False,
-    ) -> None:
-        """Write a copy of all ledgers and signed documents, without any content."""
-        place = out.absolute()
-        try:
-            body = msgspec.json.encode({"out": str(place)})
-            done = NodeClient(folder).post("/api/ledger/export", body)
-        except Unavailable:
-            done = host.export(folder, place)
-        answer(done, as_json=as_json)
 
-    @ledger.command()
-    @stated
-    def verify(
-        place: Annotated[Path, typer.Argument(help="An exported copy, or a node's folder.")],
-        as_json: Json = False,
-    ) -> None:
-        """Check a record offline; names the place of whatever does not hold."""
-        report = _verified(host, place)
-        answer(report, as_json=as_json, words=lambda: _tell_verified(report))
-        if not report["ok"]:
-            raise typer.Exit(5)
+@ledger.command()
+@stated
+def verify(
+    context: typer.Context,
+    place: Annotated[Path, typer.Argument(help="An exported copy, or a node's folder.")],
+    as_json: Json = False,
+) -> None:
+    """Check a record offline; names the place of whatever does not hold."""
+    report = _verified(_host(context), place)
+    answer(report, as_json=as_json, words=lambda: _tell_verified(report))
+    if not report["ok"]:
+        raise typer.Exit(5)
 
 
 def _verified(host: Host, place: Path) -> dict[str, Any]:
@@ -382,83 +439,88 @@ def _verified(host: Host, place: Path) -> dict[str, Any]:
 
 def _tell_verified(report: dict[str, Any]) -> None:
     for one in report["logs"]:
-        print(f"{one['origin']}: {one['size']} entries, {one['pages']} pages, "
-              f"{one['cosigned']} cosigned")
+        print(
+            f"{one['origin']}: {one['size']} entries, {one['pages']} pages, "
+            f"{one['cosigned']} cosigned"
+        )
     for fault in report["faults"]:
         print(f"FAULT {fault['place']}: {fault['sentence']} [{fault['code']}]")
     print("The record holds." if report["ok"] else "The record does NOT hold.")
 
 
-def _add_partners(app: typer.Typer) -> None:
-    peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
-    app.add_typer(peer, name="peer")
+@peer.command("add")
+@stated
+def peer_add(
+    folder: Folder,
+    party: str,
+    address: str,
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    as_json: Json = False,
+) -> None:
+    """Say where a partner's gateway is."""
+    body = {"party": party, "address": address, "agreement": agreement}
+    answer(NodeClient(folder).post("/api/peers", msgspec.json.encode(body)), as_json=as_json)
 
-    @peer.command("add")
-    @stated
-    def peer_add(
-        folder: Folder,
-        party: str,
-        address: str,
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        as_json: Json = False,
-    ) -> None:
-        """Say where a partner's gateway is."""
-        body = {"party": party, "address": address, "agreement": agreement}
-        answer(NodeClient(folder).post("/api/peers", msgspec.json.encode(body)), as_json=as_json)
 
-    @peer.command("list")
-    @stated
-    def peer_list(folder: Folder, as_json: Json = False) -> None:
-        """The partners' gateways this node knows."""
-        found = NodeClient(folder).get("/api/peers")
-        rows = [(p["party"], p["agreement"], p["address"]) for p in found["peers"]]
-        answer(found, as_json=as_json,
-               words=lambda: table("Peers", ("party", "agreement", "address"), rows))
+@peer.command("list")
+@stated
+def peer_list(folder: Folder, as_json: Json = False) -> None:
+    """The partners' gateways this node knows."""
+    found = NodeClient(folder).get("/api/peers")
+    rows = [(p["party"], p["agreement"], p["address"]) for p in found["peers"]]
+    answer(
+        found,
+        as_json=as_json,
+        words=lambda: table("Peers", ("party", "agreement", "address"), rows),
+    )
 
-    @peer.command("sync")
-    @stated
-    def peer_sync(
-        folder: Folder,
-        party: str,
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        as_json: Json = False,
-    ) -> None:
-        """Exchange everything there is with a partner: receipts, acts, pages, cosignatures."""
-        body = {"party": party, "agreement": agreement}
-        done = NodeClient(folder).post("/api/peers/sync", msgspec.json.encode(body))
-        answer(done, as_json=as_json, words=lambda: _tell_sync(done))
 
-    client = typer.Typer(no_args_is_help=True, help="TAXII credentials.")
-    app.add_typer(client, name="client")
+@peer.command("sync")
+@stated
+def peer_sync(
+    folder: Folder,
+    party: str,
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    as_json: Json = False,
+) -> None:
+    """Exchange everything there is with a partner: receipts, acts, pages, cosignatures."""
+    body = {"party": party, "agreement": agreement}
+    done = NodeClient(folder).post("/api/peers/sync", msgspec.json.encode(body))
+    answer(done, as_json=as_json, words=lambda: _tell_sync(done))
 
-    @client.command("add")
-    @stated
-    def client_add(
-        folder: Folder,
-        name: str,
-        party: Annotated[str, typer.Option(help="The party it reads and writes for.")],
-        as_json: Json = False,
-    ) -> None:
-        """Make a credential; its password is told once."""
-        body = {"name": name, "party": party}
-        made = NodeClient(folder).post("/api/clients", msgspec.json.encode(body))
-        answer(made, as_json=as_json,
-               words=lambda: print(f"name {made['name']}\npassword {made['password']}"))
 
-    @client.command("list")
-    @stated
-    def client_list(folder: Folder, as_json: Json = False) -> None:
-        """The credentials in use."""
-        found = NodeClient(folder).get("/api/clients")
-        rows = [(c["name"], c["party"], time_text(c["created_ms"])) for c in found["clients"]]
-        answer(found, as_json=as_json,
-               words=lambda: table("Clients", ("name", "party", "since"), rows))
+@client.command("add")
+@stated
+def client_add(
+    folder: Folder,
+    name: str,
+    party: Annotated[str, typer.Option(help="The party it reads and writes for.")],
+    as_json: Json = False,
+) -> None:
+    """Make a credential; its password is told once."""
+    body = {"name": name, "party": party}
+    made = NodeClient(folder).post("/api/clients", msgspec.json.encode(body))
+    answer(
+        made,
+        as_json=as_json,
+        words=lambda: print(f"name {made['name']}\npassword {made['password']}"),
+    )
 
-    @client.command("remove")
-    @stated
-    def client_remove(folder: Folder, name: str, as_json: Json = False) -> None:
-        """Take a credential away; it no longer opens anything."""
-        answer(NodeClient(folder).delete(f"/api/clients/{name}"), as_json=as_json)
+
+@client.command("list")
+@stated
+def client_list(folder: Folder, as_json: Json = False) -> None:
+    """The credentials in use."""
+    found = NodeClient(folder).get("/api/clients")
+    rows = [(c["name"], c["party"], time_text(c["created_ms"])) for c in found["clients"]]
+    answer(found, as_json=as_json, words=lambda: table("Clients", ("name", "party", "since"), rows))
+
+
+@client.command("remove")
+@stated
+def client_remove(folder: Folder, name: str, as_json: Json = False) -> None:
+    """Take a credential away; it no longer opens anything."""
+    answer(NodeClient(folder).delete(f"/api/clients/{name}"), as_json=as_json)
 
 
 def _tell_sync(done: dict[str, Any]) -> None:
@@ -467,5 +529,3 @@ def _tell_sync(done: dict[str, Any]) -> None:
         print(f"  {collection}: {words}")
     same = "the same" if done["standing_same"] else "NOT the same"
     print(f"  standing on both sides: {same}")
-
-

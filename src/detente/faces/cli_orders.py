@@ -19,7 +19,7 @@ from detente.proof import load_private_key, sign
 from detente.rules.authority import payload_type
 from detente.wire.terms import parse_span_ms, time_text
 
-__all__ = ["add", "span_ms"]
+__all__ = ["assurance", "directive", "halt", "span_ms"]
 
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
 File = Annotated[Path, typer.Argument(help="The document.", metavar="FILE")]
@@ -32,7 +32,7 @@ def span_ms(text: str) -> int:
     return parse_span_ms(text)
 
 
-def scope_of(  # noqa: PLR0913  # one parameter for each dimension of a scope
+def scope_of(
     *,
     unit: list[str] | None = None,
     kind: list[str] | None = None,
@@ -58,115 +58,105 @@ def scope_of(  # noqa: PLR0913  # one parameter for each dimension of a scope
         raise Invalid("cli.scope", f"{error}.") from error
 
 
-def add(app: typer.Typer) -> None:
-    """Add the commands of orders and assurances."""
-    _add_halt(app)
-    directive = typer.Typer(no_args_is_help=True, help="Signed orders over one's own sending.")
-    app.add_typer(directive, name="directive")
-    _add_draft(directive)
-    _add_directive(directive)
-    assurance = typer.Typer(no_args_is_help=True, help="A recipient's signed promises.")
-    app.add_typer(assurance, name="assurance")
-    _add_assurance(assurance)
+directive = typer.Typer(no_args_is_help=True, help="Signed orders over one's own sending.")
+assurance = typer.Typer(no_args_is_help=True, help="A recipient's signed promises.")
 
 
-def _add_halt(app: typer.Typer) -> None:
-    @app.command()
-    @stated
-    def halt(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        key: Keys,
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        reason: Annotated[str, typer.Option(help="Told to the partner.")],
-        office: Annotated[str, typer.Option(help="The office that halts.")] = "duty",
-        directive_id: Annotated[str, typer.Option("--id", help="Else made up.")] = "",
-        unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-        kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-        except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
-        lasts: Annotated[str, typer.Option(help="At most 24h.")] = "24h",
-        as_json: Json = False,
-    ) -> None:
-        """Stop at once: one officer, at most 24 hours, lapses by itself."""
-        if span_ms(lasts) > HALT_MS_MAX:
-            raise Invalid("directive.halt-span", f"Expected at most 24h, got {lasts}.")
-        client = NodeClient(folder)
-        draft = {
-            "agreement": agreement,
-            "id": directive_id or f"H-{secrets.token_hex(4)}",
-            "verb": "halt",
-            "office": office,
-            "reason": reason,
-            "scope": msgspec.to_builtins(
-                scope_of(unit=unit, kind=kind, except_kind=except_kind)
-            ),
-            "lasts_ms": span_ms(lasts),
-        }
-        drafted = client.post("/api/directives/draft", msgspec.json.encode(draft))
-        exercise = client.get("/api/node")["exercise"]
-        signers = [load_private_key(read_file(path)) for path in key]
-        envelope = sign(
-            payload_type("directive", exercise=exercise), drafted["payload"].encode(), signers
-        )
-        done = client.post("/api/directives", envelope.encode())
-        answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
+@stated
+def halt(
+    folder: Folder,
+    key: Keys,
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    reason: Annotated[str, typer.Option(help="Told to the partner.")],
+    office: Annotated[str, typer.Option(help="The office that halts.")] = "duty",
+    directive_id: Annotated[str, typer.Option("--id", help="Else made up.")] = "",
+    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
+    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    lasts: Annotated[str, typer.Option(help="At most 24h.")] = "24h",
+    as_json: Json = False,
+) -> None:
+    """Stop at once: one officer, at most 24 hours, lapses by itself."""
+    if span_ms(lasts) > HALT_MS_MAX:
+        raise Invalid("directive.halt-span", f"Expected at most 24h, got {lasts}.")
+    client = NodeClient(folder)
+    draft = {
+        "agreement": agreement,
+        "id": directive_id or f"H-{secrets.token_hex(4)}",
+        "verb": "halt",
+        "office": office,
+        "reason": reason,
+        "scope": msgspec.to_builtins(scope_of(unit=unit, kind=kind, except_kind=except_kind)),
+        "lasts_ms": span_ms(lasts),
+    }
+    drafted = client.post("/api/directives/draft", msgspec.json.encode(draft))
+    exercise = client.get("/api/node")["exercise"]
+    signers = [load_private_key(read_file(path)) for path in key]
+    envelope = sign(
+        payload_type("directive", exercise=exercise), drafted["payload"].encode(), signers
+    )
+    done = client.post("/api/directives", envelope.encode())
+    answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
 
 
-def _add_draft(directive: typer.Typer) -> None:
-    @directive.command()
-    @stated
-    def draft(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        out: Annotated[Path, typer.Option("-o", "--out", help="The new file.")],
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        directive_id: Annotated[str, typer.Option("--id", help="Its id, as D1.")],
-        verb: Annotated[str, typer.Option(help="suspend, narrow, condition, resume or halt.")],
-        office: Annotated[str, typer.Option(help="The office that orders.")],
-        reason: Annotated[str, typer.Option(help="Told to the partner.")],
-        unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-        kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-        except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
-        to: Annotated[list[str] | None, typer.Option(help="A partner (repeat).")] = None,
-        direction: Annotated[str, typer.Option(help="out, in or both.")] = "out",
-        remains_except_kind: Annotated[
-            list[str] | None, typer.Option(help="narrow: all remains but these kinds.")
-        ] = None,
-        condition: Annotated[
-            list[str] | None, typer.Option(help="TEMPLATE:KIND,KIND (repeat).")
-        ] = None,
-        purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
-        supersedes: Annotated[list[str] | None, typer.Option(help="Ends (repeat).")] = None,
-        lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
-        review_in: Annotated[str | None, typer.Option(help="A span, as 30d.")] = None,
-        legal_basis: Annotated[str, typer.Option(help="What it rests on.")] = "",
-        as_json: Json = False,
-    ) -> None:
-        """Write a directive that officers can sign."""
-        client = NodeClient(folder)
-        node = client.get("/api/node")
-        scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
-        fields: dict[str, Any] = {
-            "agreement": agreement,
-            "id": directive_id,
-            "verb": verb,
-            "office": office,
-            "reason": reason,
-            "legal_basis": legal_basis,
-            "scope": msgspec.to_builtins(scope),
-            "conditions": [_condition(one, scope) for one in condition or ()],
-            "purposes": purpose or [],
-            "supersedes": supersedes or [],
-        }
-        if remains_except_kind:
-            fields["remains"] = msgspec.to_builtins(scope_of(except_kind=remains_except_kind))
-        if lasts:
-            fields["lasts_ms"] = span_ms(lasts)
-        if review_in:
-            fields["review_ms"] = node["now_ms"] + span_ms(review_in)
-        drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
-        kind_of = payload_type("directive", exercise=node["exercise"])
-        write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
-        answer({"file": str(out)}, as_json=as_json,
-               words=lambda: tell(f"Written to {out}; sign it with `detente directive sign`."))
+@directive.command("draft")
+@stated
+def directive_draft(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new file.")],
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    directive_id: Annotated[str, typer.Option("--id", help="Its id, as D1.")],
+    verb: Annotated[str, typer.Option(help="suspend, narrow, condition, resume or halt.")],
+    office: Annotated[str, typer.Option(help="The office that orders.")],
+    reason: Annotated[str, typer.Option(help="Told to the partner.")],
+    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
+    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="A partner (repeat).")] = None,
+    direction: Annotated[str, typer.Option(help="out, in or both.")] = "out",
+    remains_except_kind: Annotated[
+        list[str] | None, typer.Option(help="narrow: all remains but these kinds.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="TEMPLATE:KIND,KIND (repeat).")
+    ] = None,
+    purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
+    supersedes: Annotated[list[str] | None, typer.Option(help="Ends (repeat).")] = None,
+    lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
+    review_in: Annotated[str | None, typer.Option(help="A span, as 30d.")] = None,
+    legal_basis: Annotated[str, typer.Option(help="What it rests on.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a directive that officers can sign."""
+    client = NodeClient(folder)
+    node = client.get("/api/node")
+    scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
+    fields: dict[str, Any] = {
+        "agreement": agreement,
+        "id": directive_id,
+        "verb": verb,
+        "office": office,
+        "reason": reason,
+        "legal_basis": legal_basis,
+        "scope": msgspec.to_builtins(scope),
+        "conditions": [_condition(one, scope) for one in condition or ()],
+        "purposes": purpose or [],
+        "supersedes": supersedes or [],
+    }
+    if remains_except_kind:
+        fields["remains"] = msgspec.to_builtins(scope_of(except_kind=remains_except_kind))
+    if lasts:
+        fields["lasts_ms"] = span_ms(lasts)
+    if review_in:
+        fields["review_ms"] = node["now_ms"] + span_ms(review_in)
+    drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
+    kind_of = payload_type("directive", exercise=node["exercise"])
+    write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
+    answer(
+        {"file": str(out)},
+        as_json=as_json,
+        words=lambda: tell(f"Written to {out}; sign it with `detente directive sign`."),
+    )
 
 
 def _condition(text: str, scope: Scope) -> dict[str, Any]:
@@ -177,52 +167,62 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
     return msgspec.to_builtins(Condition(template=template, scope=named))  # type: ignore[no-any-return]  # a struct becomes a dict
 
 
-def _add_directive(directive: typer.Typer) -> None:
-    @directive.command("sign")
-    @stated
-    def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
-        """Add signatures to a directive, offline."""
-        envelope = signed_file(file, key, None)
-        read = decode(envelope.payload, Directive)
-        answer(
-            {"directive": read.id, "signatures": len(envelope.signatures)},
-            as_json=as_json,
-            words=lambda: _tell_directive(read, len(envelope.signatures)),
+@directive.command("sign")
+@stated
+def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
+    """Add signatures to a directive, offline."""
+    envelope = signed_file(file, key, None)
+    read = decode(envelope.payload, Directive)
+    answer(
+        {"directive": read.id, "signatures": len(envelope.signatures)},
+        as_json=as_json,
+        words=lambda: _tell_directive(read, len(envelope.signatures)),
+    )
+
+
+@directive.command("show")
+@stated
+def directive_show(file: File, as_json: Json = False) -> None:
+    """What a directive says, from its fields alone."""
+    envelope = envelope_in(file)
+    read = decode(envelope.payload, Directive)
+    answer(read, as_json=as_json, words=lambda: _tell_directive(read, len(envelope.signatures)))
+
+
+@directive.command()
+@stated
+def enact(folder: Folder, file: File, as_json: Json = False) -> None:
+    """Put it into force. Answers when no covered byte leaves any more."""
+    done = NodeClient(folder).post("/api/directives", read_file(file))
+    answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
+
+
+@directive.command("list")
+@stated
+def directive_list(folder: Folder, as_json: Json = False) -> None:
+    """Directives in force, to come and over."""
+    found = NodeClient(folder).get("/api/directives")
+    rows = [
+        (
+            d["order"]["directive"],
+            d["order"]["verb"],
+            d["order"]["issuer"],
+            d["state"],
+            time_text(d["order"]["since_ms"]),
+            time_text(d["order"]["until_ms"]),
         )
-
-    @directive.command()
-    @stated
-    def show(file: File, as_json: Json = False) -> None:
-        """What a directive says, from its fields alone."""
-        envelope = envelope_in(file)
-        read = decode(envelope.payload, Directive)
-        answer(read, as_json=as_json, words=lambda: _tell_directive(read, len(envelope.signatures)))
-
-    @directive.command()
-    @stated
-    def enact(folder: Folder, file: File, as_json: Json = False) -> None:
-        """Put it into force. Answers when no covered byte leaves any more."""
-        done = NodeClient(folder).post("/api/directives", read_file(file))
-        answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
-
-    @directive.command("list")
-    @stated
-    def directive_list(folder: Folder, as_json: Json = False) -> None:
-        """Directives in force, to come and over."""
-        found = NodeClient(folder).get("/api/directives")
-        rows = [
-            (d["order"]["directive"], d["order"]["verb"], d["order"]["issuer"], d["state"],
-             time_text(d["order"]["since_ms"]), time_text(d["order"]["until_ms"]))
-            for d in found["directives"]
-        ]
-        columns = ("directive", "verb", "issuer", "state", "since", "until")
-        answer(found, as_json=as_json, words=lambda: table("Directives", columns, rows))
+        for d in found["directives"]
+    ]
+    columns = ("directive", "verb", "issuer", "state", "since", "until")
+    answer(found, as_json=as_json, words=lambda: table("Directives", columns, rows))
 
 
 def _tell_directive(read: Directive, signatures: int) -> None:
     mark = "EXERCISE " if read.exercise else ""
-    print(f"{mark}{read.verb.upper()} {read.id} of {read.issuer} ({read.office}), "
-          f"agreement {read.agreement}")
+    print(
+        f"{mark}{read.verb.upper()} {read.id} of {read.issuer} ({read.office}), "
+        f"agreement {read.agreement}"
+    )
     print(f"  scope     {_words(read.scope)}")
     if read.remains is not None:
         print(f"  remains   {_words(read.remains)}")
@@ -248,64 +248,71 @@ def _words(scope: Scope) -> str:
 
 def _tell_enacted(done: dict[str, Any]) -> None:
     one = done["enacted"]
-    print(f"{one['document']}: {one['state']} since {time_text(one['in_force_ms'])} "
-          f"on {', '.join(one['nodes'])}; {len(one['cut_pages'])} sends cut")
+    print(
+        f"{one['document']}: {one['state']} since {time_text(one['in_force_ms'])} "
+        f"on {', '.join(one['nodes'])}; {len(one['cut_pages'])} sends cut"
+    )
     for party, told in done["notice"].items():
         print(f"  notice to {party}: {told}")
 
 
-def _add_assurance(assurance: typer.Typer) -> None:
-    @assurance.command()
-    @stated
-    def draft(  # noqa: PLR0913  # each parameter is an option of the command
-        folder: Folder,
-        out: Annotated[Path, typer.Option("-o", "--out", help="The new file.")],
-        agreement: Annotated[str, typer.Option(help="The agreement.")],
-        assurance_id: Annotated[str, typer.Option("--id", help="Its id, as AS1.")],
-        template: Annotated[str, typer.Option(help="A template of the agreement.")],
-        to: Annotated[str, typer.Option(help="The party that is assured.")],
-        office: Annotated[str, typer.Option(help="The office that assures.")],
-        kind: Annotated[list[str], typer.Option(help="A kind (repeat).")],
-        purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
-        lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """Write an assurance that an officer can sign."""
-        client = NodeClient(folder)
-        fields = {
-            "agreement": agreement,
-            "id": assurance_id,
-            "template": template,
-            "holder": to,
-            "office": office,
-            "kinds": kind,
-            "purposes": purpose or [],
-            "lasts_ms": span_ms(lasts) if lasts else None,
-        }
-        drafted = client.post("/api/assurances/draft", msgspec.json.encode(fields))
-        exercise = client.get("/api/node")["exercise"]
-        kind_of = payload_type("assurance", exercise=exercise)
-        write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
-        answer({"file": str(out)}, as_json=as_json,
-               words=lambda: tell(f"Written to {out}; sign it with `detente assurance sign`."))
+@assurance.command("draft")
+@stated
+def assurance_draft(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new file.")],
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    assurance_id: Annotated[str, typer.Option("--id", help="Its id, as AS1.")],
+    template: Annotated[str, typer.Option(help="A template of the agreement.")],
+    to: Annotated[str, typer.Option(help="The party that is assured.")],
+    office: Annotated[str, typer.Option(help="The office that assures.")],
+    kind: Annotated[list[str], typer.Option(help="A kind (repeat).")],
+    purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
+    lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an assurance that an officer can sign."""
+    client = NodeClient(folder)
+    fields = {
+        "agreement": agreement,
+        "id": assurance_id,
+        "template": template,
+        "holder": to,
+        "office": office,
+        "kinds": kind,
+        "purposes": purpose or [],
+        "lasts_ms": span_ms(lasts) if lasts else None,
+    }
+    drafted = client.post("/api/assurances/draft", msgspec.json.encode(fields))
+    exercise = client.get("/api/node")["exercise"]
+    kind_of = payload_type("assurance", exercise=exercise)
+    write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
+    answer(
+        {"file": str(out)},
+        as_json=as_json,
+        words=lambda: tell(f"Written to {out}; sign it with `detente assurance sign`."),
+    )
 
-    @assurance.command("sign")
-    @stated
-    def assurance_sign(file: File, key: Keys, as_json: Json = False) -> None:
-        """Add a signature to an assurance, offline."""
-        envelope = signed_file(file, key, None)
-        answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
 
-    @assurance.command("import")
-    @stated
-    def assurance_import(folder: Folder, file: File, as_json: Json = False) -> None:
-        """Record a signed assurance; partners are told."""
-        done = NodeClient(folder).post("/api/assurances", read_file(file))
-        answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
+@assurance.command("sign")
+@stated
+def assurance_sign(file: File, key: Keys, as_json: Json = False) -> None:
+    """Add a signature to an assurance, offline."""
+    envelope = signed_file(file, key, None)
+    answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
 
-    @assurance.command()
-    @stated
-    def show(file: File) -> None:
-        """What an assurance says."""
-        envelope = envelope_in(file)
-        answer(msgspec.json.decode(envelope.payload), as_json=False)
+
+@assurance.command("import")
+@stated
+def assurance_import(folder: Folder, file: File, as_json: Json = False) -> None:
+    """Record a signed assurance; partners are told."""
+    done = NodeClient(folder).post("/api/assurances", read_file(file))
+    answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
+
+
+@assurance.command("show")
+@stated
+def assurance_show(file: File) -> None:
+    """What an assurance says."""
+    envelope = envelope_in(file)
+    answer(msgspec.json.decode(envelope.payload), as_json=False)

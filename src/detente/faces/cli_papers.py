@@ -28,7 +28,7 @@ from detente.proof import Ed25519Signer, load_private_key
 from detente.rules.authority import document_digest
 from detente.wire.terms import read_terms
 
-__all__ = ["add"]
+__all__ = ["agreement", "charter"]
 
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
 File = Annotated[Path, typer.Argument(help="The document.", metavar="FILE")]
@@ -37,93 +37,94 @@ Keys = Annotated[list[Path], typer.Option("--key", help="A private key file (rep
 Out = Annotated[Path, typer.Option("-o", "--out", help="The new file.")]
 
 
-def add(app: typer.Typer) -> None:
-    """Add the commands of charters and agreements."""
-    charter = typer.Typer(no_args_is_help=True, help="How others know a party's signatures.")
-    app.add_typer(charter, name="charter")
-    _add_charter(charter)
-    agreement = typer.Typer(no_args_is_help=True, help="What a flow stands on.")
-    app.add_typer(agreement, name="agreement")
-    _add_agreement(agreement)
+charter = typer.Typer(no_args_is_help=True, help="How others know a party's signatures.")
+agreement = typer.Typer(no_args_is_help=True, help="What a flow stands on.")
 
 
-def _add_charter(charter: typer.Typer) -> None:
-    @charter.command()
-    @stated
-    def key(
-        file: File,
-        holder: Annotated[str, typer.Option(help="Tells persons apart, not who they are.")],
-        as_json: Json = False,
-    ) -> None:
-        """Make a person's key: FILE is the private half, FILE.card the public one."""
-        signer = Ed25519Signer(Ed25519PrivateKey.generate())
-        card = key_card(signer, holder)
-        write_new(file, signer.pem(), private=True)
-        write_new(Path(f"{file}.card"), msgspec.json.encode(card))
-        answer(card, as_json=as_json, words=lambda: print(f"key {card.keyid}"))
+@charter.command("key")
+@stated
+def charter_key(
+    file: File,
+    holder: Annotated[str, typer.Option(help="Tells persons apart, not who they are.")],
+    as_json: Json = False,
+) -> None:
+    """Make a person's key: FILE is the private half, FILE.card the public one."""
+    signer = Ed25519Signer(Ed25519PrivateKey.generate())
+    card = key_card(signer, holder)
+    write_new(file, signer.pem(), private=True)
+    write_new(Path(f"{file}.card"), msgspec.json.encode(card))
+    answer(card, as_json=as_json, words=lambda: print(f"key {card.keyid}"))
 
-    @charter.command()
-    @stated
-    def draft(  # noqa: PLR0913  # each parameter is an option of the command
-        out: Out,
-        party: Annotated[str, typer.Option(help="The party's id.")],
-        office: Annotated[list[str], typer.Option(help="OFFICE=CARD[,CARD] (repeat).")],
-        root: Annotated[list[str], typer.Option(help="Office that signs charters (repeat).")],
-        node: Annotated[Path | None, typer.Option(help="The party's node; none if it uses TAXII only.")] = None,
-        threshold: Annotated[int, typer.Option(help="Root signatures needed.")] = 1,
-        name: Annotated[str, typer.Option(help="The party's name.")] = "",
-        unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-        exercise: Annotated[bool, typer.Option("--exercise")] = False,
-        expires_ms: Annotated[int, typer.Option(help="Milliseconds since 1970.")] = 4102444800000,
-    ) -> None:
-        """Write a party's first charter from the cards of its officers' keys."""
-        offices = {}
-        for one in office:
-            office_id, _, cards = one.partition("=")
-            offices[office_id] = tuple(
-                msgspec.json.decode(read_file(Path(card)), type=KeyCard)
-                for card in cards.split(",")
-            )
-        own = None
-        if node is not None:
-            node_key, ledger, witness = (
-                load_private_key(read_file(node / "keys" / f"{use}.pem")).public
-                for use in ("node", "ledger", "witness")
-            )
-            own = (_host_of(node), node_key, ledger, witness)
-        record = charter_of(
-            (party, name or party, tuple(unit or (party,)), exercise),
-            offices,
-            (tuple(root), threshold),
-            own,
-            expires_ms,
+
+@charter.command("draft")
+@stated
+def charter_draft(
+    out: Out,
+    party: Annotated[str, typer.Option(help="The party's id.")],
+    office: Annotated[list[str], typer.Option(help="OFFICE=CARD[,CARD] (repeat).")],
+    root: Annotated[list[str], typer.Option(help="Office that signs charters (repeat).")],
+    node: Annotated[
+        Path | None, typer.Option(help="The party's node; none if it uses TAXII only.")
+    ] = None,
+    threshold: Annotated[int, typer.Option(help="Root signatures needed.")] = 1,
+    name: Annotated[str, typer.Option(help="The party's name.")] = "",
+    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
+    exercise: Annotated[bool, typer.Option("--exercise")] = False,
+    expires_ms: Annotated[int, typer.Option(help="Milliseconds since 1970.")] = 4102444800000,
+) -> None:
+    """Write a party's first charter from the cards of its officers' keys."""
+    offices = {}
+    for one in office:
+        office_id, _, cards = one.partition("=")
+        offices[office_id] = tuple(
+            msgspec.json.decode(read_file(Path(card)), type=KeyCard) for card in cards.split(",")
         )
-        write_new(out, new_envelope("charter", record, exercise=exercise).encode())
-        tell(f"Written to {out}; sign it with `detente charter sign`.")
+    own = None
+    if node is not None:
+        node_key, ledger, witness = (
+            load_private_key(read_file(node / "keys" / f"{use}.pem")).public
+            for use in ("node", "ledger", "witness")
+        )
+        own = (_host_of(node), node_key, ledger, witness)
+    record = charter_of(
+        (party, name or party, tuple(unit or (party,)), exercise),
+        offices,
+        (tuple(root), threshold),
+        own,
+        expires_ms,
+    )
+    write_new(out, new_envelope("charter", record, exercise=exercise).encode())
+    tell(f"Written to {out}; sign it with `detente charter sign`.")
 
-    @charter.command("sign")
-    @stated
-    def charter_sign(file: File, key: Keys, as_json: Json = False) -> None:
-        """Add signatures to a charter, offline."""
-        envelope = signed_file(file, key, None)
-        answer({"signatures": len(envelope.signatures)}, as_json=as_json)
 
-    @charter.command("import")
-    @stated
-    def charter_import(folder: Folder, file: File, as_json: Json = False) -> None:
-        """Accept a party's charter. The first one is accepted on your word: compare its digest
-        with the party over another channel."""
-        done = NodeClient(folder).post("/api/charters", read_file(file))
-        answer(done, as_json=as_json,
-               words=lambda: print(f"{done['document']}: charter {done['digest']} accepted"))
+@charter.command("sign")
+@stated
+def charter_sign(file: File, key: Keys, as_json: Json = False) -> None:
+    """Add signatures to a charter, offline."""
+    envelope = signed_file(file, key, None)
+    answer({"signatures": len(envelope.signatures)}, as_json=as_json)
 
-    @charter.command()
-    @stated
-    def show(file: File, as_json: Json = False) -> None:
-        """What a charter says, and the digest to compare."""
-        envelope = envelope_in(file)
-        record = decode(envelope.payload, Charter)
-        answer({"digest": document_digest(envelope), "charter": record}, as_json=as_json)
+
+@charter.command("import")
+@stated
+def charter_import(folder: Folder, file: File, as_json: Json = False) -> None:
+    """Accept a party's charter. The first one is accepted on your word: compare its digest
+    with the party over another channel."""
+    done = NodeClient(folder).post("/api/charters", read_file(file))
+    answer(
+        done,
+        as_json=as_json,
+        words=lambda: print(f"{done['document']}: charter {done['digest']} accepted"),
+    )
+
+
+@charter.command("show")
+@stated
+def charter_show(file: File, as_json: Json = False) -> None:
+    """What a charter says, and the digest to compare."""
+    envelope = envelope_in(file)
+    record = decode(envelope.payload, Charter)
+    answer({"digest": document_digest(envelope), "charter": record}, as_json=as_json)
 
 
 def _host_of(node: Path) -> str:
@@ -133,75 +134,82 @@ def _host_of(node: Path) -> str:
     raise Invalid("config.invalid", f"Expected a host in {node}/detente.toml, got none.")
 
 
-def _add_agreement(agreement: typer.Typer) -> None:
-    @agreement.command()
-    @stated
-    def template() -> None:
-        """Print a commented agreement to start from."""
-        place = importlib.resources.files("detente.faces").joinpath("templates/bilateral.toml")
-        print(place.read_text(), end="")
+@agreement.command("template")
+@stated
+def agreement_template() -> None:
+    """Print a commented agreement to start from."""
+    place = importlib.resources.files("detente.faces").joinpath("templates/bilateral.toml")
+    print(place.read_text(), end="")
 
-    @agreement.command()
-    @stated
-    def draft(
-        terms: Annotated[Path, typer.Argument(help="The terms (TOML).")],
-        out: Out,
-        charter: Annotated[list[Path], typer.Option(help="Each member's charter (repeat).")],
-        as_json: Json = False,
-    ) -> None:
-        """Make the document that members sign from terms as people write them."""
-        digests, exercises = {}, set()
-        for path in charter:
-            envelope = envelope_in(path)
-            record = decode(envelope.payload, Charter)
-            digests[record.party] = document_digest(envelope)
-            exercises.add(record.exercise)
-        if len(exercises) > 1:
-            raise Invalid("document.exercise", "Expected charters of one sort, got both.")
-        exercise = True in exercises
-        made = read_terms(read_file(terms).decode(), digests, exercise=exercise)
-        envelope = new_envelope("agreement", made, exercise=exercise)
-        write_new(out, envelope.encode())
-        answer(
-            {"file": str(out), "agreement": made.id, "digest": document_digest(envelope)},
-            as_json=as_json,
-            words=lambda: tell(f"Written to {out}; each member signs it."),
-        )
 
-    @agreement.command("sign")
-    @stated
-    def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
-        """Add signatures to an agreement, offline."""
-        envelope = signed_file(file, key, None)
-        answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+@agreement.command("draft")
+@stated
+def agreement_draft(
+    terms: Annotated[Path, typer.Argument(help="The terms (TOML).")],
+    out: Out,
+    charter: Annotated[list[Path], typer.Option(help="Each member's charter (repeat).")],
+    as_json: Json = False,
+) -> None:
+    """Make the document that members sign from terms as people write them."""
+    digests, exercises = {}, set()
+    for path in charter:
+        envelope = envelope_in(path)
+        record = decode(envelope.payload, Charter)
+        digests[record.party] = document_digest(envelope)
+        exercises.add(record.exercise)
+    if len(exercises) > 1:
+        raise Invalid("document.exercise", "Expected charters of one sort, got both.")
+    exercise = True in exercises
+    made = read_terms(read_file(terms).decode(), digests, exercise=exercise)
+    envelope = new_envelope("agreement", made, exercise=exercise)
+    write_new(out, envelope.encode())
+    answer(
+        {"file": str(out), "agreement": made.id, "digest": document_digest(envelope)},
+        as_json=as_json,
+        words=lambda: tell(f"Written to {out}; each member signs it."),
+    )
 
-    @agreement.command("import")
-    @stated
-    def agreement_import(
-        folder: Folder,
-        file: File,
-        charter: Annotated[
-            list[Path] | None, typer.Option(help="Accept this party's charter first (repeat).")
-        ] = None,
-        as_json: Json = False,
-    ) -> None:
-        """Open an agreement that all its members have signed."""
-        client = NodeClient(folder)
-        for path in charter or ():
-            try:
-                client.post("/api/charters", read_file(path))
-            except Conflict as error:
-                if error.code != "charter.known":
-                    raise
-        done = client.post("/api/agreements", read_file(file))
-        answer(done, as_json=as_json,
-               words=lambda: print(f"{done['document']}: {done['state']}, "
-                                   f"standing {done['standing'][:16]}…"))
 
-    @agreement.command()
-    @stated
-    def show(file: File, as_json: Json = False) -> None:
-        """What an agreement says, and its digest."""
-        envelope = envelope_in(file)
-        record = decode(envelope.payload, Agreement)
-        answer({"digest": document_digest(envelope), "agreement": record}, as_json=as_json)
+@agreement.command("sign")
+@stated
+def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
+    """Add signatures to an agreement, offline."""
+    envelope = signed_file(file, key, None)
+    answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+
+
+@agreement.command("import")
+@stated
+def agreement_import(
+    folder: Folder,
+    file: File,
+    charter: Annotated[
+        list[Path] | None, typer.Option(help="Accept this party's charter first (repeat).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Open an agreement that all its members have signed."""
+    client = NodeClient(folder)
+    for path in charter or ():
+        try:
+            client.post("/api/charters", read_file(path))
+        except Conflict as error:
+            if error.code != "charter.known":
+                raise
+    done = client.post("/api/agreements", read_file(file))
+    answer(
+        done,
+        as_json=as_json,
+        words=lambda: print(
+            f"{done['document']}: {done['state']}, standing {done['standing'][:16]}…"
+        ),
+    )
+
+
+@agreement.command("show")
+@stated
+def agreement_show(file: File, as_json: Json = False) -> None:
+    """What an agreement says, and its digest."""
+    envelope = envelope_in(file)
+    record = decode(envelope.payload, Agreement)
+    answer({"digest": document_digest(envelope), "agreement": record}, as_json=as_json)

@@ -95,6 +95,4 @@ class NodeClient:
                 "node.answer", f"Expected an answer of a node, got status {answer.status_code}."
             ) from error
         kind = _CLASSES.get(answer.status_code, Broken)
-        raise kind(
-            stated["code"], stated["sentence"], hint=stated["hint"], path=stated["path"]
-        )
+        raise kind(stated["code"], stated["sentence"], hint=stated["hint"], path=stated["path"])

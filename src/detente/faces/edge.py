@@ -13,7 +13,6 @@ import struct
 import termios
 from array import array
 from fcntl import ioctl
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -189,5 +188,5 @@ class _EdgeProtocol(HttpToolsProtocol):
 
 def edge_protocol(limits: EdgeLimits) -> type[HttpToolsProtocol]:
     """The protocol class with these limits, as uvicorn wants it."""
-    members: dict[str, Any] = {"limits": limits}
+    members: dict[str, object] = {"limits": limits}
     return type("EdgeProtocol", (_EdgeProtocol,), members)

@@ -48,7 +48,8 @@ class Guard:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise NotAuthorised(
-                "auth.missing", "Expected the node's token, got none.",
+                "auth.missing",
+                "Expected the node's token, got none.",
                 hint="The command line reads it from the node's folder.",
             )
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
@@ -68,9 +69,7 @@ class Guard:
 
     async def _right(self, row: CredentialRow | None, name: str, password: str) -> bool:
         stored = row.secret_hash if row else self._decoy
-        mark = hmac.digest(
-            self._key, f"{stored}\0{name}\0{password}".encode(), hashlib.sha256
-        )
+        mark = hmac.digest(self._key, f"{stored}\0{name}\0{password}".encode(), hashlib.sha256)
         now = self._clock.now_us()
         if self._seen.get(mark, -1) > now:
             return True

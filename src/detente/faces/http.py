@@ -89,8 +89,8 @@ def error_response(error: DetenteError) -> Response:
         }
     }
     status = status_of(error)
-    headers = {"retry-after": "1"} if status == 503 else {}  # noqa: PLR2004  # HTTP
-    if status == 401:  # noqa: PLR2004  # HTTP
+    headers = {"retry-after": "1"} if status == 503 else {}  # HTTP
+    if status == 401:  # HTTP
         headers["www-authenticate"] = "Bearer"
     return Response(
         msgspec.json.encode(body),
@@ -178,7 +178,9 @@ class Server:
         """Listen and serve; the address in use. ``Conflict`` if it is taken."""
         listening = _listen(self._settings.host, self._settings.port)
         # Signals belong to whoever runs the node, so uvicorn's own handling is left out.
-        self._task = asyncio.create_task(self._server._serve([listening]))  # noqa: SLF001  # the public one takes over the process's signals
+        self._task = asyncio.create_task(
+            self._server._serve([listening])
+        )  # the public one takes over the process's signals
         while not self._server.started:
             if self._task.done():
                 await self._task
@@ -217,7 +219,7 @@ def _listen(host: str, port: int) -> socket.socket:
             hint="Another node may be running; set `listen` in detente.toml.",
         ) from error
     listening.listen(1024)
-    listening.setblocking(False)
+    listening.settimeout(0)
     return listening
 
 
@@ -233,7 +235,7 @@ def _outermost(app: ASGIApp) -> ASGIApp:
             return
         try:
             await app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001  # the edge of every face: nothing may pass it
+        except Exception as error:  # the edge of every face: nothing may pass it
             incident = secrets.token_hex(8)
             log.error("unforeseen", incident=incident, kind=type(error).__name__, exc_info=error)
             answer = Broken("http.unforeseen", f"Expected to answer, got incident {incident}.")
@@ -251,6 +253,6 @@ def _refused_path(scope: Scope) -> Invalid | None:
     parts = scope["path"].split("/")
     if b"%2f" in lowered or b"%00" in lowered or "." in parts or ".." in parts:
         return Invalid("http.path", "Expected a plain path, got one with dots or hidden slashes.")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in scope["path"]):  # noqa: PLR2004  # control characters
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in scope["path"]):  # control characters
         return Invalid("http.path", "Expected a plain path, got control characters.")
     return None

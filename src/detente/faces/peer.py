@@ -1,4 +1,4 @@
-"""The peer protocol: what partners' gateways ask of this one (``gateway.exchange`` answers)."""
+"""The peer protocol: what partners' gateways ask of this one (``gateway.desk`` answers)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detente.errors import DetenteError
 from detente.faces.http import error_response, read_body
 from detente.faces.send import ClearedResponse
 from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk
-from detente.gateway.exchange import Exchange
+from detente.gateway.desk import Desk
 from detente.gateway.gate import Gate
 from detente.gateway.witness import Witness
 from detente.model import encode
@@ -32,9 +32,9 @@ class Peer:
     """Routes under ``/peer/v1/`` and the witness's ``add-checkpoint``."""
 
     def __init__(
-        self, exchange: Exchange, delivery: Delivery, gate: Gate, witness: Witness, config: Config
+        self, desk: Desk, delivery: Delivery, gate: Gate, witness: Witness, config: Config
     ) -> None:
-        self._exchange = exchange
+        self._desk = desk
         self._delivery = delivery
         self._gate = gate
         self._witness = witness
@@ -51,22 +51,22 @@ class Peer:
         ]
 
     async def _acts(self, request: Request) -> Response:
-        heard = await self._exchange.hear(await _body(request), "acts")
-        return Response(await self._exchange.serve_acts(heard), media_type=MEDIA)
+        heard = await self._desk.hear(await _body(request), "acts")
+        return Response(await self._desk.serve_acts(heard), media_type=MEDIA)
 
     async def _receipts(self, request: Request) -> Response:
-        heard = await self._exchange.hear(await _body(request), "receipts")
-        new = await self._exchange.serve_receipts(heard)
+        heard = await self._desk.hear(await _body(request), "receipts")
+        new = await self._desk.serve_receipts(heard)
         return Response(msgspec.json.encode({"new": new}), media_type=MEDIA)
 
     async def _notice(self, request: Request) -> Response:
-        heard = await self._exchange.hear(await _body(request), "notice")
-        taken = await self._exchange.serve_notice(heard)
+        heard = await self._desk.hear(await _body(request), "notice")
+        taken = await self._desk.serve_notice(heard)
         return Response(msgspec.json.encode({"taken": taken}), media_type=MEDIA)
 
     async def _page(self, request: Request) -> Response:
-        heard = await self._exchange.hear(await _body(request), "page")
-        ready = await self._exchange.serve_page(heard)
+        heard = await self._desk.hear(await _body(request), "page")
+        ready = await self._desk.serve_page(heard)
         if isinstance(ready, Nothing):
             stopped = ready.stopped
             body = b"{}" if stopped is None else b'{"stopped":' + encode(stopped) + b"}"
@@ -81,7 +81,7 @@ class Peer:
             until_received=True,
         )
 
-        async def ended(complete: bool) -> None:  # noqa: FBT001  # called by position from one place
+        async def ended(*, complete: bool) -> None:
             await self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
 
         return ClearedResponse(self._gate, ready.cleared, ended, media_type=MEDIA)

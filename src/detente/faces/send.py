@@ -9,7 +9,8 @@ byte could still leave.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,10 +19,16 @@ from detente.errors import Conflict
 from detente.faces.http import Connection
 from detente.gateway.gate import Cleared, Gate
 
-__all__ = ["ClearedResponse"]
+__all__ = ["ClearedResponse", "Ended"]
 
 #: A piece is asked for leave and then written; small enough that little is under way at a time.
 PIECE_BYTES = 64 * 1024
+
+
+class Ended(Protocol):
+    """Told once how a send ended."""
+
+    def __call__(self, *, complete: bool) -> Awaitable[None]: ...
 
 
 class ClearedResponse(Response):
@@ -31,7 +38,7 @@ class ClearedResponse(Response):
         self,
         gate: Gate,
         cleared: Cleared,
-        ended: Callable[[bool], Awaitable[None]],
+        ended: Ended,
         *,
         media_type: str,
         headers: Mapping[str, str] | None = None,
@@ -45,7 +52,7 @@ class ClearedResponse(Response):
         size = sum(len(chunk) for chunk in cleared.shipment.chunks)
         self.init_headers({**(headers or {}), "content-length": str(size)})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Write the shipment, or break the connection off where the clearance ends."""
         connection: Connection = scope["extensions"]["detente.connection"]
         complete = False
@@ -53,7 +60,7 @@ class ClearedResponse(Response):
             entry = self._gate.open(self._cleared, connection)
         except Conflict:
             # An order came between clearing and sending. Nothing has been written.
-            await self._ended(False)
+            await self._ended(complete=False)
             await _busy(send)
             return
         try:
@@ -66,14 +73,12 @@ class ClearedResponse(Response):
             if not complete:
                 connection.cut()
             complete = self._gate.done(entry) and complete
-            await self._ended(complete)
+            await self._ended(complete=complete)
 
     async def _write(self, connection: Connection, send: Send) -> bool:
         if not self._cleared.stands():
             return False
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         for piece in _pieces(self._cleared.shipment.chunks):
             if not self._cleared.stands() or connection.gone():
                 return False

@@ -60,9 +60,7 @@ class _Place(Record, frozen=True, kw_only=True):
 class TAXII:
     """Routes and handlers. ``secret`` seals ``next`` tokens."""
 
-    def __init__(
-        self, parts: TAXIIParts, config: Config, clock: Clock, secret: bytes
-    ) -> None:
+    def __init__(self, parts: TAXIIParts, config: Config, clock: Clock, secret: bytes) -> None:
         self._gate = parts.gate
         self._delivery = parts.delivery
         self._intake = parts.intake
@@ -107,9 +105,7 @@ class TAXII:
     async def _discovery(self, request: Request) -> Response:
         party, _ = await self._guard.client(request)
         base = str(request.base_url).rstrip("/")
-        roots = [
-            f"{base}/taxii2/{agreement.id}/" for agreement in self._agreements(party)
-        ]
+        roots = [f"{base}/taxii2/{agreement.id}/" for agreement in self._agreements(party)]
         marked = " (EXERCISE)" if self._config.exercise else ""
         body: dict[str, object] = {
             "title": f"Detente, {self._config.name}{marked}",
@@ -132,7 +128,11 @@ class TAXII:
 
     async def _collections(self, request: Request) -> Response:
         agreement, party, _ = await self._agreement(request)
-        seen = [_describe(one, party, self._config.party) for one in agreement.collections if _sees(one, party)]
+        seen = [
+            _describe(one, party, self._config.party)
+            for one in agreement.collections
+            if _sees(one, party)
+        ]
         return _answer({"collections": seen} if seen else {})
 
     async def _collection_info(self, request: Request) -> Response:
@@ -169,7 +169,9 @@ class TAXII:
     async def _objects(self, request: Request) -> Response:
         agreement, collection, party, client = await self._named(request)
         if not _reads(collection, party, self._config.party):
-            raise NotAuthorised("collection.no-read", f"Expected a right to read {collection.name}.")
+            raise NotAuthorised(
+                "collection.no-read", f"Expected a right to read {collection.name}."
+            )
         place, limit = self._place(request, collection.id, client)
         ask = PageAsk(
             agreement=agreement.id,
@@ -198,7 +200,7 @@ class TAXII:
         if isinstance(ready, Nothing):
             return _answer({}) if ready.stopped is None else _stopped(ready.stopped)
 
-        async def ended(complete: bool) -> None:  # noqa: FBT001  # called by position from one place
+        async def ended(*, complete: bool) -> None:
             await self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
 
         return ClearedResponse(
@@ -220,7 +222,8 @@ class TAXII:
             place = _unseal(self._secret, token)
             if (place.collection, place.client) != (collection, client):
                 raise Invalid(
-                    "taxii.next", "Expected a `next` of this collection and client, got another.",
+                    "taxii.next",
+                    "Expected a `next` of this collection and client, got another.",
                     hint="Start again without `next`.",
                 )
             return place, limit
@@ -354,7 +357,8 @@ def _unseal(secret: bytes, token: str) -> _Place:
         return msgspec.json.decode(data, type=_Place)
     except (ValueError, msgspec.DecodeError) as error:
         raise Invalid(
-            "taxii.next", "Expected a `next` this server gave, got another.",
+            "taxii.next",
+            "Expected a `next` this server gave, got another.",
             hint="Start again without `next`.",
         ) from error
 
@@ -391,7 +395,9 @@ def _error(error: DetenteError) -> Response:
         "error_code": error.code,
         "http_status": str(status),
     }
-    headers = {"www-authenticate": 'Basic realm="detente", charset="UTF-8"'} if status == 401 else {}
+    headers = (
+        {"www-authenticate": 'Basic realm="detente", charset="UTF-8"'} if status == 401 else {}
+    )
     return Response(
         msgspec.json.encode(body), status_code=status, media_type=MEDIA, headers=headers
     )

@@ -12,7 +12,7 @@ import msgspec
 from detente.errors import Missing
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.deliver import PEER
-from detente.gateway.feeds import decode_feed, decide_for, feed_parties
+from detente.gateway.feeds import decide_for, decode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.model import Agreement, Handling, decode, object_key
 from detente.model.names import Record
@@ -175,9 +175,7 @@ class Ask:
             lambda view: tuple(self._count_lines(view, current, party))
         )
 
-    def _count_lines(
-        self, view: View, current: Current, party: str | None
-    ) -> Iterable[CountLine]:
+    def _count_lines(self, view: View, current: Current, party: str | None) -> Iterable[CountLine]:
         for row in view.feeds(collection_key(current.agreement, "")):
             if party is not None and row.party != party:
                 continue
@@ -193,9 +191,7 @@ class Ask:
             for number, handling in _handlings(view, row.collection).items():
                 if number not in states:
                     continue
-                decision = decide_for(
-                    current, handling, own=self._book.me.party, party=row.party
-                )
+                decision = decide_for(current, handling, own=self._book.me.party, party=row.party)
                 yield CountLine(
                     collection=split_key(row.collection)[1],
                     party=row.party,
@@ -214,9 +210,7 @@ class Ask:
             lambda view: tuple(self._held_items(view, current, party))[:ITEMS_MAX]
         )
 
-    def _held_items(
-        self, view: View, current: Current, party: str | None
-    ) -> Iterable[HeldItem]:
+    def _held_items(self, view: View, current: Current, party: str | None) -> Iterable[HeldItem]:
         terms = current.standing.agreement
         for row in view.feeds(collection_key(current.agreement, "")):
             if party is not None and row.party != party:
@@ -227,9 +221,7 @@ class Ask:
                 if stay.state not in ("held", "under review"):
                     continue
                 handling = handlings[stay.handling]
-                decision = decide_for(
-                    current, handling, own=self._book.me.party, party=row.party
-                )
+                decision = decide_for(current, handling, own=self._book.me.party, party=row.party)
                 words = _words(decision.reasons) if stay.state == "held" else ("Under review.",)
                 kind = terms.kind(handling.kind) if terms else None
                 span = kind.expire_after_ms if kind else None
@@ -351,8 +343,14 @@ def _flows(standing: Standing, terms: Agreement) -> Iterable[FlowLine]:
         member = terms.member(collection.sender)
         for reader in collection.readers:
             for kind in terms.kinds:
-                yield _flow(standing, terms, (collection.sender, reader), collection.name, kind.id,
-                            member.units if member else ())
+                yield _flow(
+                    standing,
+                    terms,
+                    (collection.sender, reader),
+                    collection.name,
+                    kind.id,
+                    member.units if member else (),
+                )
 
 
 def _flow(
@@ -407,9 +405,7 @@ def _handlings(view: View, key: str) -> dict[int, Handling]:
     return {number: decode(data, Handling) for number, data in view.handlings(key).items()}
 
 
-def _entries(
-    view: View, key: str, handling: int, a: int, b: int
-) -> Iterable[tuple[bytes, int]]:
+def _entries(view: View, key: str, handling: int, a: int, b: int) -> Iterable[tuple[bytes, int]]:
     """The entries of one handling in a range, one by one, bounded by ``ITEMS_MAX``."""
     for _ in range(ITEMS_MAX):
         seq = view.first_of(key, handling, a) if a < b else None

@@ -179,7 +179,7 @@ def act_of(row: ActRow, envelope: Envelope) -> Act:
         return DirectiveEffect(directive=record, digest=row.doc, at_ms=row.at_ms)
     if isinstance(record, Assurance):
         return AssuranceGiven(assurance=record, digest=row.doc, at_ms=row.at_ms)
-    assert isinstance(record, Withdrawal)  # noqa: S101  # the table above has no other form
+    assert isinstance(record, Withdrawal)  # the table above has no other form
     return AssuranceWithdrawn(withdrawal=record, digest=row.doc, at_ms=row.at_ms)
 
 

@@ -111,9 +111,7 @@ def draft_assurance(
     template = next((one for one in terms.assurances if one.id == draft.template), None)
     if template is None:
         known = ", ".join(one.id for one in terms.assurances)
-        raise Missing(
-            "assurance.template", f"Expected a template ({known}), got {draft.template}."
-        )
+        raise Missing("assurance.template", f"Expected a template ({known}), got {draft.template}.")
     return Assurance(
         id=draft.id,
         agreement=terms.id,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -27,49 +27,30 @@ from detente.errors import (
     Unavailable,
 )
 from detente.gateway.book import ROOT_MEDIA, Book
-from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk, Ready, Sheet
 from detente.gateway.intake import Intake, Received
-from detente.gateway.order import Orders, PeerAct
-from detente.gateway.witness import Witness, ledger_vkey, proof_of
-from detente.model import Charter, Entry, decode, digest, encode
+from detente.gateway.order import ACT_OF_USE, Orders, PeerAct
+from detente.gateway.partner import (
+    ACTS_MAX,
+    Partners,
+    PeerState,
+    fresh_state,
+    put_state,
+)
+from detente.gateway.witness import Witness, ledger_vkey
+from detente.model import Entry, decode, digest, encode
 from detente.model.names import Record
 from detente.model.transfer import ActsPage, PageSheet, PeerActSheet, Receipt, Request
-from detente.ports import ActRow, Courier, DocumentRow, PeerRow, Tx, View
-from detente.proof import (
-    Envelope,
-    VerifierKey,
-    check_commitment,
-    check_proof,
-    leaf_hash,
-    root_of,
-    sign,
-    signers,
-)
+from detente.ports import Courier, PeerRow, Tx
+from detente.proof import VerifierKey, check_commitment, check_proof, leaf_hash, root_of
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import keys_of, open_document, payload_type
+from detente.rules.authority import open_document
 
-__all__ = ["Exchange", "PeerState", "SyncReport"]
+__all__ = ["Exchange", "SyncReport"]
 
 #: A partner's clock may be this far ahead before its acts are refused.
 SKEW_MS_MAX = 5 * 60 * 1000
 #: Pages taken from one partner in one go, so that no partner keeps the node to itself.
 PAGES_MAX = 10_000
-ACTS_MAX = 200
-
-
-class PeerState(Record, frozen=True, kw_only=True):
-    """What this node knows of a partner's gateway: how many of its acts it has, its place in
-    each feed, the newest head of its ledger, receipts that have not been brought yet, and the
-    last serial heard from it."""
-
-    acts: int = 0
-    places: dict[str, int] = {}
-    size: int = 0
-    root: str = ""
-    receipts: tuple[str, ...] = ()
-    serial: int = 0
-    standing: str = ""
-    heard_ms: int = 0
 
 
 class SyncReport(Record, frozen=True, kw_only=True):
@@ -89,20 +70,19 @@ class SyncReport(Record, frozen=True, kw_only=True):
 
 
 class Exchange:
-    """Serves partners' requests and makes this node's own."""
+    """Makes this node's requests to its partners, and takes what they answer or bring."""
 
     def __init__(
         self,
         book: Book,
         orders: Orders,
-        delivery: Delivery,
         intake: Intake,
         witness: Witness,
         courier: Courier,
     ) -> None:
         self._book = book
+        self._partners = Partners(book)
         self._orders = orders
-        self._delivery = delivery
         self._intake = intake
         self._witness = witness
         self._courier = courier
@@ -112,7 +92,7 @@ class Exchange:
     async def add_peer(self, party: str, agreement: str, address: str) -> PeerRow:
         """Remember where a partner's gateway is. Its charter must be known; a new address for a
         known peer keeps what is known of its ledger."""
-        self._charter(party)
+        self._partners.charter(party)
         known = await self.peer(party, agreement)
         row = PeerRow(
             party=party,
@@ -132,164 +112,6 @@ class Exchange:
         rows = await self.peers()
         return next((r for r in rows if (r.party, r.agreement) == (party, agreement)), None)
 
-    def _charter(self, party: str) -> Charter:
-        known = self._book.charter(party)
-        if known is None:
-            raise Missing(
-                "charter.unknown",
-                f"Expected the charter of {party}, got none.",
-                hint="Import it with `detente charter import`.",
-            )
-        return known.charter
-
-    # --- serving a partner -----------------------------------------------------------------
-
-    async def hear(self, body: bytes, what: str) -> Request:
-        """The request in a signed body, if a node key of its sender signed it for this node and
-        it was not heard before."""
-        envelope = decode_envelope(body)
-        request = open_document(envelope, "request", Request, exercise=self._book.me.exercise)
-        if request.to != self._book.me.party or request.what != what:
-            raise NotAuthorised(
-                "peer.addressee",
-                f"Expected a request `{what}` to {self._book.me.party}, got `{request.what}` "
-                f"to {request.to}.",
-            )
-        self._check_node_key(envelope, request.sender)
-        await self._book.store.write(lambda tx: self._take_serial(tx, request))
-        return request
-
-    def _check_node_key(self, envelope: Envelope, party: str) -> None:
-        charter = self._charter(party)
-        office = charter.office(charter.node) if charter.node else None
-        allowed = set(office.keys) if office else set()
-        if not signers(envelope, keys_of(charter).values()) & allowed:
-            raise NotAuthorised(
-                "peer.signature", f"Expected a signature by a node key of {party}, got none."
-            )
-
-    def _take_serial(self, tx: Tx, request: Request) -> None:
-        row = _peer_row(tx, request.sender, request.agreement)
-        if row is None:
-            raise NotAuthorised(
-                "peer.unknown",
-                f"Expected a known peer under {request.agreement}, got {request.sender}.",
-                hint="Add it with `detente peer add`.",
-            )
-        state = decode(row.state, PeerState)
-        if request.serial <= state.serial:
-            raise Conflict(
-                "peer.replayed",
-                f"Expected a serial above {state.serial}, got {request.serial}.",
-                hint="A request is used once; make a new one.",
-            )
-        _put_state(tx, row, msgspec.structs.replace(state, serial=request.serial))
-
-    async def serve_acts(self, request: Request) -> bytes:
-        """This party's acts under the agreement from ``since`` on, each with its proof."""
-        book = self._book
-        log = book.me.log_of(request.agreement)
-        own = await book.store.read(lambda view: _own_acts(view, request.agreement, book.me.party))
-        part = own[request.since : request.since + ACTS_MAX]
-        sheets = [
-            await book.store.read(lambda view, row=row: _act_sheet(view, row))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            for row in part
-        ]
-        checkpoint = await book.store.read(lambda view: view.checkpoint(log) or b"")
-        standing = book.standing(request.agreement, book.now_ms())
-        page = ActsPage(
-            agreement=request.agreement,
-            sender=book.me.party,
-            exercise=book.me.exercise,
-            acts=tuple(sheets),
-            total=len(own),
-            standing=standing.digest,
-            checkpoint=checkpoint.decode(),
-        )
-        return self._signed("acts", page)
-
-    async def serve_page(self, request: Request) -> Ready | Nothing:
-        """The next page of a feed for a partner, with its proof, cleared by the gate."""
-        if request.collection is None:
-            raise Invalid("peer.collection", "Expected a collection, got none.")
-        ask = PageAsk(
-            agreement=request.agreement,
-            collection=request.collection,
-            party=request.sender,
-            reader=PEER,
-            after_us=request.after_us,
-            limit=request.limit,
-            until_received=True,
-        )
-        return await self._delivery.page(ask, self._render)
-
-    async def serve_receipts(self, request: Request) -> int:
-        """Take receipts; how many were new. One that does not fit is refused by itself."""
-        new = 0
-        for text in request.receipts:
-            envelope = decode_envelope(text.encode())
-            receipt = open_document(envelope, "receipt", Receipt, exercise=self._book.me.exercise)
-            self._check_node_key(envelope, receipt.giver)
-            if (receipt.giver, receipt.to) != (request.sender, self._book.me.party):
-                raise NotAuthorised("receipt.parties", "Expected a receipt between these parties.")
-            row = DocumentRow(
-                digest=digest(envelope.payload),
-                use="receipt",
-                agreement=receipt.agreement,
-                name=f"{receipt.origin}#{receipt.index}",
-                envelope=text.encode(),
-            )
-            await self._book.store.write(lambda tx, row=row: tx.put_document(row))  # type: ignore[misc]  # as above
-            new += await self._delivery.take_receipt(
-                receipt.origin, receipt.index, receipt.giver, bytes.fromhex(receipt.root), row.digest
-            )
-        return new
-
-    async def serve_notice(self, request: Request) -> int:
-        """Take acts that a partner brings unasked; how many were taken."""
-        for sheet in request.acts:
-            await self._take_act(request.sender, request.agreement, sheet)
-        return len(request.acts)
-
-    async def _render(self, sheet: Sheet) -> tuple[bytes, ...]:
-        page, gathered, me = sheet.page, sheet.gathered, self._book.me
-        entry, proof = await self._book.store.read(
-            lambda view: (view.entry(page.log, page.index), proof_of(view, page.log, page.index))
-        )
-        numbers = list(dict.fromkeys(number for number, _ in gathered.runs))
-        standing = sheet.current.standing
-        document = PageSheet(
-            agreement=sheet.current.agreement,
-            collection=page.collection.partition("/")[2],
-            sender=me.party,
-            recipient=page.party,
-            exercise=me.exercise,
-            origin=page.log,
-            index=page.index,
-            entry=entry.decode(),
-            proof=proof,
-            root=page.root.hex(),
-            salt=sheet.opening.salt.hex(),
-            count=page.count,
-            from_us=page.from_us,
-            until_us=page.until_us,
-            more=gathered.more,
-            epoch=page.epoch,
-            handlings=tuple(sheet.handlings[number] for number in numbers),
-            runs=tuple((numbers.index(number), count) for number, count in gathered.runs),
-            orders=tuple(order.directive.id for order in standing.orders),
-            assurances=tuple(promise.assurance.id for promise in standing.promises),
-        )
-        return (
-            b'{"page":' + self._signed("page", document) + b',"objects":[',
-            gathered.body,
-            b"]}",
-        )
-
-    def _signed(self, use: str, record: msgspec.Struct) -> bytes:
-        kind = payload_type(use, exercise=self._book.me.exercise)
-        return sign(kind, encode(record), [self._book.me.signer]).encode()
-
     # --- asking a partner ------------------------------------------------------------------
 
     async def sync(self, party: str, agreement: str, *, limit: int = 1000) -> SyncReport:
@@ -299,7 +121,8 @@ class Exchange:
         row = await self.peer(party, agreement)
         if row is None:
             raise Missing(
-                "peer.unknown", f"Expected a peer of {agreement}, got {party}.",
+                "peer.unknown",
+                f"Expected a peer of {agreement}, got {party}.",
                 hint="Add it with `detente peer add`.",
             )
         await self._try_receipts(row)
@@ -336,18 +159,11 @@ class Exchange:
         """Bring this party's acts to every partner's gateway; what became of it, by party. A
         partner that cannot be reached fetches them later."""
         told = {}
+        _, total = await self._partners.act_sheets(agreement, 0)
+        sheets, _ = await self._partners.act_sheets(agreement, max(0, total - ACTS_MAX))
         for row in await self.peers():
             if row.agreement != agreement:
                 continue
-            own = await self._book.store.read(
-                lambda view: _own_acts(view, agreement, self._book.me.party)
-            )
-            sheets = tuple(
-                [
-                    await self._book.store.read(lambda view, one=one: _act_sheet(view, one))  # type: ignore[misc]  # as above
-                    for one in own[-ACTS_MAX:]
-                ]
-            )
             try:
                 await self._post(row, "notice", acts=sheets)
                 told[row.party] = "acknowledged"
@@ -375,7 +191,7 @@ class Exchange:
             serial=serial,
             **fields,  # type: ignore[arg-type]  # as above
         )
-        body = self._signed("request", request)
+        body = self._partners.signed("request", request)
         return await self._courier.post(row.address, f"/peer/v1/{what}", body)
 
     async def _try_receipts(self, row: PeerRow) -> None:
@@ -392,9 +208,9 @@ class Exchange:
         await self._post(row, "receipts", receipts=sent)
 
         def work(tx: Tx) -> None:
-            fresh, now = _fresh_state(tx, row)
+            fresh, now = fresh_state(tx, row)
             left = tuple(one for one in now.receipts if one not in sent)
-            _put_state(tx, fresh, msgspec.structs.replace(now, receipts=left))
+            put_state(tx, fresh, msgspec.structs.replace(now, receipts=left))
 
         await self._book.store.write(work)
 
@@ -405,10 +221,10 @@ class Exchange:
             state = await self._state(row)
             envelope = decode_envelope(await self._post(row, "acts", since=state.acts))
             page = open_document(envelope, "acts", ActsPage, exercise=self._book.me.exercise)
-            self._check_node_key(envelope, row.party)
+            self._partners.check_node_key(envelope, row.party)
             for sheet in page.acts:
                 try:
-                    await self._take_act(row.party, row.agreement, sheet)
+                    await self.take_act(row.party, row.agreement, sheet)
                 except (NotAuthorised, Invalid, Conflict) as error:
                     # A partner's own rules bind its own sending; what does not count here is
                     # told and passed over, never silently taken.
@@ -417,31 +233,37 @@ class Exchange:
             count += len(page.acts)
 
             def work(tx: Tx, seen: int = seen, page: ActsPage = page) -> None:
-                fresh, now = _fresh_state(tx, row)
+                fresh, now = fresh_state(tx, row)
                 new = msgspec.structs.replace(
                     now, acts=seen, standing=page.standing, heard_ms=self._book.now_ms()
                 )
-                _put_state(tx, fresh, new)
+                put_state(tx, fresh, new)
 
             await self._book.store.write(work)
             if seen >= page.total or not page.acts:
                 own = self._book.standing(row.agreement, self._book.now_ms()).digest
                 return count, own == page.standing, tuple(refused)
 
-    async def _take_act(self, party: str, agreement: str, sheet: PeerActSheet) -> None:
+    async def take_act(self, party: str, agreement: str, sheet: PeerActSheet) -> None:
         """Take one act of a partner, after its place in the partner's ledger is proved."""
         raw = sheet.entry.encode()
-        vkey = ledger_vkey(self._charter(party), agreement, exercise=self._book.me.exercise)
+        vkey = ledger_vkey(
+            self._partners.charter(party), agreement, exercise=self._book.me.exercise
+        )
         check_proof(sheet.proof.encode(), raw, vkey)
         entry = decode(raw, Entry)
         envelope = decode_envelope(sheet.envelope.encode())
         if entry.doc != digest(envelope.payload):
             raise PeerError("peer.act-document", "Expected the entry's document, got another.")
+        if entry.act != ACT_OF_USE[sheet.use] or entry.party != party:
+            # A partner's ledger also records what others did; only its own acts are its to bring.
+            raise PeerError("peer.act-kind", f"Expected an act of {party}, got {entry.act}.")
         if entry.at > self._book.now_ms() + SKEW_MS_MAX:
             raise PeerError("peer.clock", "Expected an act of the past, got one far in the future.")
         await self._orders.take_peer_act(
             PeerAct(
                 agreement=agreement,
+                party=party,
                 use=sheet.use,
                 envelope=sheet.envelope.encode(),
                 at_ms=entry.at,
@@ -470,9 +292,11 @@ class Exchange:
             return ""
         envelope = decode_envelope(bytes(answer.page))
         sheet = open_document(envelope, "page", PageSheet, exercise=self._book.me.exercise)
-        self._check_node_key(envelope, row.party)
+        self._partners.check_node_key(envelope, row.party)
         objects = [bytes(one) for one in answer.objects]
-        vkey = ledger_vkey(self._charter(row.party), row.agreement, exercise=sheet.exercise)
+        vkey = ledger_vkey(
+            self._partners.charter(row.party), row.agreement, exercise=sheet.exercise
+        )
         received = _checked(sheet, objects, row, collection, vkey)
         outcome: list[tuple[int, int]] = []
 
@@ -491,13 +315,11 @@ class Exchange:
                 known=known,
                 at_ms=self._book.now_ms(),
             )
-            fresh, now = _fresh_state(tx, row)
+            fresh, now = fresh_state(tx, row)
             places = {**now.places, collection: sheet.until_us}
-            text = self._signed("receipt", receipt).decode()
-            changed = msgspec.structs.replace(
-                now, places=places, receipts=(*now.receipts, text)
-            )
-            _put_state(tx, fresh, changed)
+            text = self._partners.signed("receipt", receipt).decode()
+            changed = msgspec.structs.replace(now, places=places, receipts=(*now.receipts, text))
+            put_state(tx, fresh, changed)
             outcome.append((new, known))
 
         await self._intake.receive(received, keep)
@@ -505,7 +327,7 @@ class Exchange:
         return new, known, sheet.more
 
     async def _state(self, row: PeerRow) -> PeerState:
-        return await self._book.store.read(lambda view: _fresh_state(view, row)[1])
+        return await self._book.store.read(lambda view: fresh_state(view, row)[1])
 
 
 class _StoppedAnswer(msgspec.Struct, frozen=True):
@@ -555,12 +377,8 @@ def _checked(
     for name, expected, got in claims:
         if expected != got:
             raise PeerError("peer.page", f"Expected {name} {expected}, got {got}.")
-    check_commitment(
-        base64.b64decode(entry.c or ""), bytes.fromhex(sheet.salt), ROOT_MEDIA, root
-    )
-    handlings = [
-        sheet.handlings[number] for number, count in sheet.runs for _ in range(count)
-    ]
+    check_commitment(base64.b64decode(entry.c or ""), bytes.fromhex(sheet.salt), ROOT_MEDIA, root)
+    handlings = [sheet.handlings[number] for number, count in sheet.runs for _ in range(count)]
     try:
         ids = [msgspec.json.decode(one, type=_ObjectHead).id for one in objects]
     except msgspec.DecodeError as error:
@@ -576,52 +394,8 @@ def _checked(
     )
 
 
-def _own_acts(view: View, agreement: str, party: str) -> list[ActRow]:
-    """This party's acts that partners fold too, in ledger order."""
-    return [
-        row
-        for row in view.acts(agreement)
-        if row.party == party and row.use in ("directive", "assurance", "withdrawal")
-    ]
-
-
-def _act_sheet(view: View, row: ActRow) -> PeerActSheet:
-    document = view.document(row.doc)
-    if document is None:
-        raise Missing("document.unknown", f"Expected a known document, got {row.doc}.")
-    return PeerActSheet(
-        use=row.use,  # type: ignore[arg-type]  # _own_acts lets only these three pass
-        envelope=document.envelope.decode(),
-        entry=view.entry(row.log, row.index).decode(),
-        index=row.index,
-        proof=proof_of(view, row.log, row.index),
-    )
-
-
-def _peer_row(view: View, party: str, agreement: str) -> PeerRow | None:
-    return next(
-        (r for r in view.peers() if (r.party, r.agreement) == (party, agreement)), None
-    )
-
-
-def _fresh_state(view: View, row: PeerRow) -> tuple[PeerRow, PeerState]:
-    fresh = _peer_row(view, row.party, row.agreement) or row
-    return fresh, decode(fresh.state, PeerState)
-
-
-def _put_state(tx: Tx, row: PeerRow, state: PeerState) -> None:
-    tx.put_peer(
-        PeerRow(
-            party=row.party, agreement=row.agreement, address=row.address, state=encode(state)
-        )
-    )
-
-
 def _next_serial(tx: Tx, book: Book) -> int:
     """A number above every one used before, also before a restart."""
     serial = max(book.clock.now_us(), int(tx.meta("serial") or 0) + 1)
     tx.put_meta("serial", str(serial))
     return serial
-
-
-Notified = Callable[[str], None]

@@ -156,9 +156,7 @@ def _reviewed(agreement: Agreement, handlings: dict[int, Handling]) -> frozenset
     return frozenset(number for number, handling in handlings.items() if handling.kind in kinds)
 
 
-def expire_feeds(
-    view: View, change_: Change, book: Book
-) -> list[tuple[FeedRow, list[bytes]]]:
+def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow, list[bytes]]]:
     """The feeds in which something kept back has outlived its kind's time, as they become, with
     the ledger entries that record it. Nothing is written here."""
     agreement = change_.current.standing.agreement

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from detente.errors import Conflict, Missing, NotAuthorised
-from detente.model import Agreement, Charter, Directive, Head, decode
-from detente.model.handling import Handling
+from detente.gateway.book import Book, acts_key
+from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
+from detente.gateway.gate import Current, Cut, Gate
+from detente.model import Agreement, Charter, Directive, Head, Signer, decode
+from detente.model.acts import ActName
 from detente.model.names import Record
 from detente.ports import ActRow, DocumentRow, Tx, View
 from detente.proof import Envelope, parse_checkpoint, parse_note
@@ -31,11 +34,8 @@ from detente.rules.authority import (
     document_digest,
 )
 from detente.rules.standing import Standing
-from detente.gateway.book import Book, acts_key
-from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
-from detente.gateway.gate import Current, Cut, Gate, Shipment
 
-__all__ = ["Enacted", "Orders"]
+__all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
 
 class Enacted(Record, frozen=True, kw_only=True):
@@ -73,16 +73,24 @@ class Orders:
             party = _peek_party(envelope)
             known = self._book.charter(party)
             if known is not None and known.digest == document_digest(envelope):
-                raise Conflict("charter.known", f"Expected a new charter of {party}, got the known.")
-            charter = check_charter(
-                envelope, known.charter if known else None, exercise=exercise
-            )
+                raise Conflict(
+                    "charter.known", f"Expected a new charter of {party}, got the known."
+                )
+            charter = check_charter(envelope, known.charter if known else None, exercise=exercise)
             agreements = tuple(
                 agreement
                 for agreement in self._book.agreements()
                 if _is_member(self._book.standing(agreement, self._book.now_ms()), charter.party)
             )
-            row = await self._record(envelope, "charter", charter.party, charter.party, agreements)
+            row = await self._record(
+                _Paper(
+                    envelope=envelope,
+                    use="charter",
+                    party=charter.party,
+                    name=charter.party,
+                    agreements=agreements,
+                )
+            )
             return self._answer(row, envelope, "", charter.party, ())
 
     async def import_agreement(self, data: bytes) -> Enacted:
@@ -111,7 +119,13 @@ class Orders:
                 )
             await self._adopt_charters(agreement)
             row = await self._record(
-                envelope, "agreement", self._book.me.party, agreement.id, (agreement.id,)
+                _Paper(
+                    envelope=envelope,
+                    use="agreement",
+                    party=self._book.me.party,
+                    name=agreement.id,
+                    agreements=(agreement.id,),
+                )
             )
             cuts = await self._settle(agreement.id)
             return self._answer(row, envelope, agreement.id, agreement.id, cuts)
@@ -130,7 +144,15 @@ class Orders:
                 continue
             document = await self._book.store.read(_document(charter.digest))
             envelope = decode_envelope(document.envelope)
-            await self._record(envelope, "charter", member.party, member.party, (agreement.id,))
+            await self._record(
+                _Paper(
+                    envelope=envelope,
+                    use="charter",
+                    party=member.party,
+                    name=member.party,
+                    agreements=(agreement.id,),
+                )
+            )
 
     # --- directives and assurances ---------------------------------------------------------
 
@@ -154,12 +176,14 @@ class Orders:
                     hint="Each side enacts its own orders on its own gateway.",
                 )
             row = await self._record(
-                envelope,
-                "directive",
-                directive.issuer,
-                directive.id,
-                (directive.agreement,),
-                extra=_signature_entries(self._book, envelope, signed, directive),
+                _Paper(
+                    envelope=envelope,
+                    use="directive",
+                    party=directive.issuer,
+                    name=directive.id,
+                    agreements=(directive.agreement,),
+                    before=_signature_entries(self._book, envelope, signed, directive),
+                )
             )
             cuts = await self._settle(directive.agreement)
             return self._answer(row, envelope, directive.agreement, directive.id, cuts)
@@ -173,9 +197,17 @@ class Orders:
                 envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
             )
             if any(p.assurance.id == assurance.id for p in standing.promises):
-                raise Conflict("assurance.replayed", f"Expected a new one, got {assurance.id} again.")
+                raise Conflict(
+                    "assurance.replayed", f"Expected a new one, got {assurance.id} again."
+                )
             row = await self._record(
-                envelope, "assurance", assurance.giver, assurance.id, (assurance.agreement,)
+                _Paper(
+                    envelope=envelope,
+                    use="assurance",
+                    party=assurance.giver,
+                    name=assurance.id,
+                    agreements=(assurance.agreement,),
+                )
             )
             cuts = await self._settle(assurance.agreement)
             return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
@@ -189,7 +221,13 @@ class Orders:
                 envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
             )
             row = await self._record(
-                envelope, "withdrawal", withdrawal.giver, withdrawal.id, (withdrawal.agreement,)
+                _Paper(
+                    envelope=envelope,
+                    use="withdrawal",
+                    party=withdrawal.giver,
+                    name=withdrawal.id,
+                    agreements=(withdrawal.agreement,),
+                )
             )
             cuts = await self._settle(withdrawal.agreement)
             return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
@@ -207,7 +245,20 @@ class Orders:
                 return
             standing = self._book.standing(act.agreement, act.at_ms)
             party, name = _check_peer_document(act, envelope, standing, self._book.me.exercise)
-            await self._record(envelope, act.use, party, name, (act.agreement,), peer=act)
+            if party != act.party:
+                raise NotAuthorised(
+                    "peer.act-party", f"Expected an act of {act.party}, got one of {party}."
+                )
+            await self._record(
+                _Paper(
+                    envelope=envelope,
+                    use=act.use,
+                    party=party,
+                    name=name,
+                    agreements=(act.agreement,),
+                    peer=act,
+                )
+            )
             await self._settle(act.agreement)
 
     # --- the clock -------------------------------------------------------------------------
@@ -245,63 +296,16 @@ class Orders:
 
     # --- recording and the barrier ---------------------------------------------------------
 
-    async def _record(
-        self,
-        envelope: Envelope,
-        use: str,
-        party: str,
-        name: str,
-        agreements: tuple[str, ...],
-        *,
-        extra: Iterable[bytes] = (),
-        peer: PeerAct | None = None,
-    ) -> ActRow:
+    async def _record(self, paper: _Paper) -> ActRow:
         """Write the document, its entries and its act in one transaction; then learn it.
 
         A crash before leaves nothing; a crash after leaves the act, which the start folds.
         """
         book = self._book
-        digest = document_digest(envelope)
-        at_ms = peer.at_ms if peer else book.now_ms()
-        entries = tuple(extra)
-        logs = [(one, book.me.log_of(one)) for one in agreements]
-        if use == "charter":
-            logs.insert(0, ("", book.me.node_log))
-
-        def work(tx: Tx) -> list[ActRow]:
-            tx.put_document(
-                DocumentRow(
-                    digest=digest,
-                    use=use,
-                    agreement=agreements[0] if agreements else "",
-                    name=name,
-                    envelope=envelope.encode(),
-                )
-            )
-            rows = []
-            for agreement, log in logs:
-                for entry in entries:
-                    tx.append_entry(log, entry)
-                index = tx.append_entry(log, _act_entry(book, (use, party, name, digest), at_ms, peer))
-                row = ActRow(
-                    agreement=agreement,
-                    use=use,
-                    party=party,
-                    doc=digest,
-                    at_ms=at_ms,
-                    log=log,
-                    index=index,
-                )
-                tx.put_act(row)
-                if agreement:
-                    known = int(tx.meta(acts_key(agreement)) or 0)
-                    tx.put_meta(acts_key(agreement), str(known + 1))
-                rows.append(row)
-            return rows
-
-        rows = await book.store.write(work)
+        at_ms = paper.peer.at_ms if paper.peer else book.now_ms()
+        rows = await book.store.write(lambda tx: _write_paper(tx, book, paper, at_ms))
         for row in rows:
-            book.learn(row, envelope)
+            book.learn(row, paper.envelope)
         return rows[-1]
 
     async def _settle(self, agreement: str) -> tuple[Cut, ...]:
@@ -399,6 +403,7 @@ class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
     """A partner's act with the place in its ledger that proves it (checked by ``exchange``)."""
 
     agreement: str
+    party: str
     use: str
     envelope: bytes
     at_ms: int
@@ -407,8 +412,60 @@ class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
     entry_digest: str
 
 
+class _Paper(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked document about to be recorded under these agreements; ``before`` are entries
+    that come before its own."""
+
+    envelope: Envelope
+    use: str
+    party: str
+    name: str
+    agreements: tuple[str, ...]
+    before: tuple[bytes, ...] = ()
+    peer: PeerAct | None = None
+
+
+def _write_paper(tx: Tx, book: Book, paper: _Paper, at_ms: int) -> list[ActRow]:
+    digest = document_digest(paper.envelope)
+    tx.put_document(
+        DocumentRow(
+            digest=digest,
+            use=paper.use,
+            agreement=paper.agreements[0] if paper.agreements else "",
+            name=paper.name,
+            envelope=paper.envelope.encode(),
+        )
+    )
+    logs = [(agreement, book.me.log_of(agreement)) for agreement in paper.agreements]
+    if paper.use == "charter":
+        logs.insert(0, ("", book.me.node_log))
+    rows = []
+    for agreement, log in logs:
+        for entry in paper.before:
+            tx.append_entry(log, entry)
+        index = tx.append_entry(log, _act_entry(book, paper, digest, at_ms))
+        row = ActRow(
+            agreement=agreement,
+            use=paper.use,
+            party=paper.party,
+            doc=digest,
+            at_ms=at_ms,
+            log=log,
+            index=index,
+        )
+        tx.put_act(row)
+        if agreement:
+            known = int(tx.meta(acts_key(agreement)) or 0)
+            tx.put_meta(acts_key(agreement), str(known + 1))
+        rows.append(row)
+    return rows
+
+
 def _check_peer_document(
-    act: PeerAct, envelope: Envelope, standing: Standing, exercise: bool  # noqa: FBT001  # one value of the node's, passed on
+    act: PeerAct,
+    envelope: Envelope,
+    standing: Standing,
+    exercise: bool,  # noqa: FBT001  # one value of the node's, passed on
 ) -> tuple[str, str]:
     """Whose act it is and its name, if it counts by the rules at its own instant."""
     if act.use == "directive":
@@ -423,7 +480,7 @@ def _check_peer_document(
     raise Conflict("peer.act", f"Expected directive, assurance or withdrawal, got {act.use}.")
 
 
-_ENTRY_ACTS: dict[str, Any] = {
+ACT_OF_USE: dict[str, ActName] = {
     "charter": "charter",
     "agreement": "agreement.open",
     "directive": "directive.effect",
@@ -432,43 +489,39 @@ _ENTRY_ACTS: dict[str, Any] = {
 }
 
 
-def _act_entry(
-    book: Book, act: tuple[str, str, str, str], at_ms: int, peer: PeerAct | None
-) -> bytes:
-    use, party, name, digest = act
+def _act_entry(book: Book, paper: _Paper, digest: str, at_ms: int) -> bytes:
+    peer = paper.peer
     if peer is not None:
         return book.entry(
             "peer.act",
             doc=digest,
-            party=party,
-            ref=name,
-            verb=use,
+            party=paper.party,
+            ref=paper.name,
+            verb=paper.use,
             entry=peer.entry_digest,
             origin=peer.origin,
             index=peer.index,
             peer_at=peer.at_ms,
         )
-    return book.entry(_ENTRY_ACTS[use], at_ms=at_ms, doc=digest, party=party, ref=name)
+    act = ACT_OF_USE[paper.use]
+    return book.entry(act, at_ms=at_ms, doc=digest, party=paper.party, ref=paper.name)
 
 
 def _signature_entries(
     book: Book, envelope: Envelope, signed: frozenset[str], directive: Directive
-) -> list[bytes]:
+) -> tuple[bytes, ...]:
     """Each signature is an entry of its own, so that who signed stays provable (3.3)."""
-    from_model = []
-    for signature in envelope.signatures:
-        keyid = signature.keyid or ""
-        if keyid in signed:
-            from_model.append(
-                book.entry(
-                    "directive.sign",
-                    doc=document_digest(envelope),
-                    ref=directive.id,
-                    by={"keyid": keyid},
-                    sig=base64.b64encode(signature.sig).decode(),
-                )
-            )
-    return from_model
+    return tuple(
+        book.entry(
+            "directive.sign",
+            doc=document_digest(envelope),
+            ref=directive.id,
+            by=Signer(keyid=one.keyid),
+            sig=base64.b64encode(one.sig).decode(),
+        )
+        for one in envelope.signatures
+        if one.keyid in signed
+    )
 
 
 def _is_member(standing: Standing, party: str) -> bool:
@@ -488,7 +541,9 @@ def _peek_agreement(envelope: Envelope) -> str:
     try:
         return msgspec.json.decode(envelope.payload, type=_Peek).agreement
     except msgspec.DecodeError as error:
-        raise Missing("agreement.unknown", "Expected a document that names an agreement.") from error
+        raise Missing(
+            "agreement.unknown", "Expected a document that names an agreement."
+        ) from error
 
 
 def _document(digest: str) -> Callable[[View], DocumentRow]:

@@ -41,7 +41,9 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
             directives=(),
             contact=contact,
         )
-    stopping = [order for order in standing.orders if _touches(terms, order, order.stops, own, flow)]
+    stopping = [
+        order for order in standing.orders if _touches(terms, order, order.stops, own, flow)
+    ]
     if stopping:
         names = ", ".join(order.directive.id for order in stopping)
         return Stopped(
@@ -88,9 +90,7 @@ def _touches(
     return mine is not None and any(meets(scope, mine) for scope in scopes)
 
 
-def _waits(
-    terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]
-) -> bool:
+def _waits(terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]) -> bool:
     own, flow = between
     giver = flow.party if order.directive.issuer == own else own
     return any(

@@ -170,7 +170,8 @@ def _check_manifest(checker: _Checker, names: Sequence[str]) -> None:
         got = hashlib.sha256(checker.read(name)).hexdigest()
         if got != listed[name]:
             checker.fault(
-                name, "record.file-changed",
+                name,
+                "record.file-changed",
                 f"Expected digest {listed[name][:16]}… of {MANIFEST_NAME}, got {got[:16]}….",
             )
 
@@ -219,9 +220,7 @@ def _check_signatures(
 # --- ledgers ---------------------------------------------------------------------------------
 
 
-def _check_ledger(
-    checker: _Checker, index: RecordIndex, place: LedgerPlace
-) -> LedgerReport | None:
+def _check_ledger(checker: _Checker, index: RecordIndex, place: LedgerPlace) -> LedgerReport | None:
     head: list[Checkpoint] = []
     where = f"{place.folder}/checkpoint"
 
@@ -290,7 +289,8 @@ def _name_entry(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
             if leaves[start + number] != data[number * _HASH : number * _HASH + _HASH]:
                 named = True
                 checker.fault(
-                    f"{folder} entry {start + number}", "record.entry",
+                    f"{folder} entry {start + number}",
+                    "record.entry",
                     "Expected the entry the ledger was signed with, got another.",
                 )
     if not named:
@@ -317,9 +317,7 @@ def _check_tiles(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
         level, hashes = level + 1, upper
 
 
-def _check_cosigned(
-    checker: _Checker, folder: str, leaves: list[bytes], size: int
-) -> int:
+def _check_cosigned(checker: _Checker, folder: str, leaves: list[bytes], size: int) -> int:
     """How much of the ledger partners have cosigned."""
     where = f"{folder}/checkpoint.cosigned"
     found = [0]
@@ -354,9 +352,7 @@ def _check_cosigned(
     return found[0]
 
 
-def _check_acts(
-    checker: _Checker, place: LedgerPlace, raw: list[bytes]
-) -> tuple[int, int, int]:
+def _check_acts(checker: _Checker, place: LedgerPlace, raw: list[bytes]) -> tuple[int, int, int]:
     """Replay: each act has its document, each page the standing of its instant."""
     acts: list[Act] = []
     pages = items = receipts = 0
@@ -375,7 +371,8 @@ def _check_acts(
             standing = fold(acts, entry.at)
             if standing.digest != entry.standing:
                 checker.fault(
-                    where, "record.page-standing",
+                    where,
+                    "record.page-standing",
                     "Expected a page under the standing of its instant, got another.",
                 )
         receipts += entry.act == "receipt"
@@ -413,4 +410,3 @@ def _act(checker: _Checker, where: str, entry: Entry, place: LedgerPlace) -> Act
     found: list[Act] = []
     checker.tried(where, lambda: found.append(act_of(row, envelope)))
     return found[0] if found else None
-

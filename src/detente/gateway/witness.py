@@ -127,9 +127,7 @@ class Witness:
                 if known is None or member.party == self._book.me.party:
                     continue
                 try:
-                    vkey = ledger_vkey(
-                        known.charter, agreement, exercise=self._book.me.exercise
-                    )
+                    vkey = ledger_vkey(known.charter, agreement, exercise=self._book.me.exercise)
                 except DetenteError:
                     continue
                 if vkey.name == origin:
@@ -180,9 +178,7 @@ class Witness:
         return size
 
 
-def _witness(
-    tx: Tx, request: AddCheckpoint, vkey: VerifierKey
-) -> tuple[WitnessVerdict, int]:
+def _witness(tx: Tx, request: AddCheckpoint, vkey: VerifierKey) -> tuple[WitnessVerdict, int]:
     """Check and keep in one transaction: the new head is on disk before it is cosigned."""
     key = f"witness/{vkey.name}"
     kept = tx.meta(key)

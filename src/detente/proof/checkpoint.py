@@ -70,7 +70,7 @@ class VerifierKey:
     def parse(text: str) -> VerifierKey:
         """Read the text form; the hash in it must be the key's."""
         parts = text.split("+", 2)
-        if len(parts) != 3:  # noqa: PLR2004  # name, hash, key
+        if len(parts) != 3:  # name, hash, key
             raise Invalid("vkey.form", f"Expected name+hash+key, got {text[:80]!r}.")
         name, hint, encoded = parts
         data = _unb64(encoded, "vkey.form")
@@ -111,7 +111,9 @@ class Note:
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and len(name) <= 255 and not any(c.isspace() or c == "+" for c in name)  # noqa: PLR2004  # ``ledger.md`` 1.1
+    return (
+        bool(name) and len(name) <= 255 and not any(c.isspace() or c == "+" for c in name)
+    )  # ``ledger.md`` 1.1
 
 
 def _unb64(text: str, code: str) -> bytes:
@@ -136,7 +138,9 @@ def parse_note(data: bytes) -> Note:
     for line in tail[:-1].split("\n"):
         name, _, encoded = line.removeprefix(_DASH).partition(" ")
         signature = _unb64(encoded, "note.signature")
-        if not line.startswith(_DASH) or not _is_name(name) or len(signature) < 5:  # noqa: PLR2004  # hint and at least one byte
+        if (
+            not line.startswith(_DASH) or not _is_name(name) or len(signature) < 5
+        ):  # hint and at least one byte
             raise Invalid("note.signature", "Expected `— name base64`, got another line.")
         lines.append((name, signature))
     if len(lines) > SIGNATURES_MAX:
@@ -148,15 +152,15 @@ def parse_checkpoint(text: str) -> Checkpoint:
     """Read the three lines of a checkpoint's text. Extension lines are refused: a widespread
     cosigner does not sign them."""
     lines = text.split("\n")
-    if len(lines) != 4 or lines[3]:  # noqa: PLR2004  # three lines, each ended
+    if len(lines) != 4 or lines[3]:  # three lines, each ended
         raise Invalid("checkpoint.form", "Expected exactly three lines.")
     origin, size, encoded = lines[:3]
     root = _unb64(encoded, "checkpoint.root")
     if (
         not _is_name(origin)
-        or not (size.isascii() and size.isdigit() and len(size) < 17)  # noqa: PLR2004  # below 2**53
+        or not (size.isascii() and size.isdigit() and len(size) < 17)  # below 2**53
         or str(int(size)) != size
-        or len(root) != 32  # noqa: PLR2004  # SHA-256
+        or len(root) != 32  # SHA-256
         or base64.b64encode(root).decode() != encoded
     ):
         raise Invalid("checkpoint.form", "Expected origin, decimal size and a root of 32 bytes.")
@@ -207,7 +211,7 @@ def cosign(text: str, name: str, signer: Signer, time_s: int) -> tuple[str, byte
 def verify_cosignature(note: Note, vkey: VerifierKey) -> int:
     """The time (seconds since 1970, the cosigner's claim) of a cosignature that holds."""
     data = _signature_of(note, vkey)
-    if vkey.algorithm != ALG_COSIGNATURE or len(data) != 72:  # noqa: PLR2004  # time and signature
+    if vkey.algorithm != ALG_COSIGNATURE or len(data) != 72:  # time and signature
         raise Invalid("cosignature.form", "Expected a time and an Ed25519 signature.")
     time_s = int.from_bytes(data[:8], "big")
     if not vkey.key.verify(_cosigned(note.text, time_s), data[8:]):
@@ -249,9 +253,9 @@ def parse_add_checkpoint(data: bytes) -> AddCheckpoint:
     head, gap, note = data.partition(b"\n\n")
     lines = head.split(b"\n")
     first = lines[0].removeprefix(b"old ")
-    if not gap or first == lines[0] or not first.isdigit() or len(first) > 16:  # noqa: PLR2004  # below 2**53
+    if not gap or first == lines[0] or not first.isdigit() or len(first) > 16:  # below 2**53
         raise Invalid("witness.form", "Expected `old <size>`, proof lines and a checkpoint.")
-    if len(lines) > 64:  # noqa: PLR2004  # 63 and the first
+    if len(lines) > 64:  # 63 and the first
         raise Invalid("witness.form", "Expected at most 63 proof lines.")
     proof = tuple(_unb64(one.decode("ascii", "replace"), "witness.proof") for one in lines[1:])
     return AddCheckpoint(int(first), proof, note)
@@ -313,7 +317,9 @@ def parse_proof(data: bytes) -> Proof:
         raise Invalid("proof.form", f"Expected {_PROOF_HEAD}, got {lines[0][:60]!r}.")
     rest = lines[2:] if len(lines) > 1 and lines[1].startswith("extra ") else lines[1:]
     number = rest[0].removeprefix("index ") if rest else ""
-    if not (number.isdigit() and len(number) < 17 and rest[0] != number) or len(rest) > 65:  # noqa: PLR2004  # below 2**53; 64 hashes
+    if (
+        not (number.isdigit() and len(number) < 17 and rest[0] != number) or len(rest) > 65
+    ):  # below 2**53; 64 hashes
         raise Invalid("proof.form", "Expected an index line and at most 64 hashes.")
     return Proof(int(number), tuple(_unb64(one, "proof.hash") for one in rest[1:]), note)
 

@@ -88,7 +88,7 @@ class PublicKey:
     @staticmethod
     def from_raw(raw: bytes) -> PublicKey:
         """An Ed25519 key from its 32 bytes."""
-        if len(raw) != 32:  # noqa: PLR2004  # RFC 8032, 5.1.5
+        if len(raw) != 32:  # RFC 8032, 5.1.5
             raise Invalid("key.length", f"Expected 32 bytes, got {len(raw)}.")
         _check_point(raw)
         return PublicKey("ed25519", _ED25519_HEAD + raw)
@@ -100,7 +100,9 @@ class PublicKey:
             if isinstance(key, ed25519.Ed25519PublicKey):
                 key.verify(signature, message)
                 return True
-            if isinstance(key, ec.EllipticCurvePublicKey) and len(signature) == 64:  # noqa: PLR2004  # r and s of 32 bytes
+            if (
+                isinstance(key, ec.EllipticCurvePublicKey) and len(signature) == 64
+            ):  # r and s of 32 bytes
                 r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
                 key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
                 return True
@@ -181,7 +183,9 @@ class P256Signer:
         return _pem(self._key, password)
 
 
-def _pem(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None) -> bytes:
+def _pem(
+    key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None
+) -> bytes:
     encryption = (
         serialization.BestAvailableEncryption(password)
         if password

@@ -260,12 +260,17 @@ def check_consistency(
         if proof or old_root != new_root:
             raise Invalid("proof.root", "Expected equal roots and no proof for equal sizes.")
         return
-    path = list(proof)
-    if old & (old - 1) == 0:
-        path.insert(0, old_root)
+    # RFC 9162 begins with the old root where the old tree is perfect, else with the first hash.
+    path = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
     if not path:
         raise Invalid("proof.length", "Expected a longer consistency proof.")
-    fn, sn = old - 1, new - 1
+    fr, sr = _climb(old - 1, new - 1, path)
+    if fr != old_root or sr != new_root:
+        raise Invalid("proof.root", "Expected the roots the proof leads to, got others.")
+
+
+def _climb(fn: int, sn: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Both roots a consistency proof leads to (RFC 9162, 2.1.4.2, steps 4 to 6)."""
     while fn & 1:
         fn, sn = fn >> 1, sn >> 1
     fr = sr = path[0]
@@ -281,8 +286,7 @@ def check_consistency(
         fn, sn = fn >> 1, sn >> 1
     if sn != 0:
         raise Invalid("proof.length", "Expected a longer consistency proof.")
-    if fr != old_root or sr != new_root:
-        raise Invalid("proof.root", "Expected the roots the proof leads to, got others.")
+    return fr, sr
 
 
 # --- files (C2SP tlog-tiles) -----------------------------------------------------------------

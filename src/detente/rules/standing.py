@@ -167,9 +167,10 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
             before = charters.get(act.charter.party)
             if before is None or before.charter.version < act.charter.version:
                 charters[act.charter.party] = act
-        elif isinstance(act, AgreementOpened):
-            if opened is None or opened.agreement.version < act.agreement.version:
-                opened = act
+        elif isinstance(act, AgreementOpened) and (
+            opened is None or opened.agreement.version < act.agreement.version
+        ):
+            opened = act
     orders = _orders([act for act in known if isinstance(act, DirectiveEffect)])
     promises = _promises(known)
     agreement = opened.agreement if opened else None

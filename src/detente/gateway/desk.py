@@ -1,0 +1,167 @@
+"""Desk: what this node answers to its partners' gateways.
+
+Every request is signed by a node key of its sender, addressed to this party and used once.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from detente.errors import Conflict, Invalid, NotAuthorised
+from detente.gateway.book import Book
+from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk, Ready, Sheet
+from detente.gateway.exchange import Exchange
+from detente.gateway.partner import Partners, PeerState, peer_row, put_state
+from detente.gateway.witness import proof_of
+from detente.model import decode, digest
+from detente.model.transfer import ActsPage, PageSheet, Receipt, Request
+from detente.ports import DocumentRow, Tx
+from detente.proof import decode as decode_envelope
+from detente.rules.authority import open_document
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Hears requests and answers them; pages go out through the gate alone."""
+
+    def __init__(self, book: Book, delivery: Delivery, exchange: Exchange) -> None:
+        self._book = book
+        self._delivery = delivery
+        self._exchange = exchange
+        self._partners = Partners(book)
+
+    async def hear(self, body: bytes, what: str) -> Request:
+        """The request in a signed body, if a node key of its sender signed it for this node and
+        it was not heard before."""
+        envelope = decode_envelope(body)
+        request = open_document(envelope, "request", Request, exercise=self._book.me.exercise)
+        if request.to != self._book.me.party or request.what != what:
+            raise NotAuthorised(
+                "peer.addressee",
+                f"Expected a request `{what}` to {self._book.me.party}, got `{request.what}` "
+                f"to {request.to}.",
+            )
+        self._partners.check_node_key(envelope, request.sender)
+        await self._book.store.write(lambda tx: self._take_serial(tx, request))
+        return request
+
+    def _take_serial(self, tx: Tx, request: Request) -> None:
+        row = peer_row(tx, request.sender, request.agreement)
+        if row is None:
+            raise NotAuthorised(
+                "peer.unknown",
+                f"Expected a known peer under {request.agreement}, got {request.sender}.",
+                hint="Add it with `detente peer add`.",
+            )
+        state = decode(row.state, PeerState)
+        if request.serial <= state.serial:
+            raise Conflict(
+                "peer.replayed",
+                f"Expected a serial above {state.serial}, got {request.serial}.",
+                hint="A request is used once; make a new one.",
+            )
+        put_state(tx, row, msgspec.structs.replace(state, serial=request.serial))
+
+    async def serve_acts(self, request: Request) -> bytes:
+        """This party's acts under the agreement from ``since`` on, each with its proof."""
+        book = self._book
+        log = book.me.log_of(request.agreement)
+        sheets, total = await self._partners.act_sheets(request.agreement, request.since)
+        checkpoint = await book.store.read(lambda view: view.checkpoint(log) or b"")
+        standing = book.standing(request.agreement, book.now_ms())
+        page = ActsPage(
+            agreement=request.agreement,
+            sender=book.me.party,
+            exercise=book.me.exercise,
+            acts=sheets,
+            total=total,
+            standing=standing.digest,
+            checkpoint=checkpoint.decode(),
+        )
+        return self._partners.signed("acts", page)
+
+    async def serve_page(self, request: Request) -> Ready | Nothing:
+        """The next page of a feed for a partner, with its proof, cleared by the gate."""
+        if request.collection is None:
+            raise Invalid("peer.collection", "Expected a collection, got none.")
+        ask = PageAsk(
+            agreement=request.agreement,
+            collection=request.collection,
+            party=request.sender,
+            reader=PEER,
+            after_us=request.after_us,
+            limit=request.limit,
+            until_received=True,
+        )
+        return await self._delivery.page(ask, self._render)
+
+    async def serve_receipts(self, request: Request) -> int:
+        """Take receipts; how many were new. One that does not fit is refused by itself."""
+        new = 0
+        for text in request.receipts:
+            envelope = decode_envelope(text.encode())
+            receipt = open_document(envelope, "receipt", Receipt, exercise=self._book.me.exercise)
+            self._partners.check_node_key(envelope, receipt.giver)
+            if (receipt.giver, receipt.to) != (request.sender, self._book.me.party):
+                raise NotAuthorised("receipt.parties", "Expected a receipt between these parties.")
+            row = DocumentRow(
+                digest=digest(envelope.payload),
+                use="receipt",
+                agreement=receipt.agreement,
+                name=f"{receipt.origin}#{receipt.index}",
+                envelope=text.encode(),
+            )
+            await self._keep(row)
+            new += await self._delivery.take_receipt(
+                receipt.origin,
+                receipt.index,
+                receipt.giver,
+                bytes.fromhex(receipt.root),
+                row.digest,
+            )
+        return new
+
+    async def _keep(self, row: DocumentRow) -> None:
+        await self._book.store.write(lambda tx: tx.put_document(row))
+
+    async def serve_notice(self, request: Request) -> int:
+        """Take acts that a partner brings unasked; how many were taken."""
+        for sheet in request.acts:
+            await self._exchange.take_act(request.sender, request.agreement, sheet)
+        return len(request.acts)
+
+    async def _render(self, sheet: Sheet) -> tuple[bytes, ...]:
+        page, gathered, me = sheet.page, sheet.gathered, self._book.me
+        entry, proof = await self._book.store.read(
+            lambda view: (view.entry(page.log, page.index), proof_of(view, page.log, page.index))
+        )
+        numbers = list(dict.fromkeys(number for number, _ in gathered.runs))
+        standing = sheet.current.standing
+        document = PageSheet(
+            agreement=sheet.current.agreement,
+            collection=page.collection.partition("/")[2],
+            sender=me.party,
+            recipient=page.party,
+            exercise=me.exercise,
+            origin=page.log,
+            index=page.index,
+            entry=entry.decode(),
+            proof=proof,
+            root=page.root.hex(),
+            salt=sheet.opening.salt.hex(),
+            count=page.count,
+            from_us=page.from_us,
+            until_us=page.until_us,
+            more=gathered.more,
+            epoch=page.epoch,
+            handlings=tuple(sheet.handlings[number] for number in numbers),
+            runs=tuple((numbers.index(number), count) for number, count in gathered.runs),
+            orders=tuple(order.directive.id for order in standing.orders),
+            assurances=tuple(promise.assurance.id for promise in standing.promises),
+        )
+        return (
+            b'{"page":' + self._partners.signed("page", document) + b',"objects":[',
+            gathered.body,
+            b"]}",
+        )
