@@ -19,36 +19,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import given
+import story
+from stage import Stage
+
 from detente.errors import DetenteError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from story import Story  # the folder of this file is put on the path above
 
 HERE = Path(__file__).resolve().parent
 
 #: Every step of the story; those without a function are played when their part is built.
-STEPS: list[tuple[int, str, Callable[[Story], None] | None]] = [
-    (1, "A1 signed by both; checkpoints cosigned", Story.step_1),
-    (2, "i01 published, delivered, traced", Story.step_2),
+STEPS: list[tuple[int, str, Callable[[Stage], None] | None]] = [
+    (1, "A1 signed by both; checkpoints cosigned", story.step_1),
+    (2, "i01 published, delivered, traced", story.step_2),
     (3, "a public statement changes nothing", None),
-    (4, "the duty officer halts", Story.step_4),
+    (4, "the duty officer halts", story.step_4),
     (5, "a draft from the post's words is refused", None),
-    (6, "D1 suspends, 2 of 3 sign, and supersedes the halt", Story.step_6),
-    (7, "W is told, and its pull is answered explicitly", Story.step_7),
-    (8, "another unit and safety of life go on", Story.step_8),
+    (6, "D1 suspends, 2 of 3 sign, and supersedes the halt", story.step_6),
+    (7, "W is told, and its pull is answered explicitly", story.step_7),
+    (8, "another unit and safety of life go on", story.step_8),
     (9, "nobody forces a held item out", None),
     (10, "W narrows its own sending", None),
     (11, "six statements beside the state", None),
     (12, "a signed attestation", None),
-    (13, "tracks expire in hold", Story.step_13),
+    (13, "tracks expire in hold", story.step_13),
     (14, "D2 drafted and previewed", None),
-    (15, "D2 resumes on an assurance that is not there yet", Story.step_15),
-    (16, "the assurance releases exactly once, through kill -9", Story.step_16),
+    (15, "D2 resumes on an assurance that is not there yet", story.step_15),
+    (16, "the assurance releases exactly once, through kill -9", story.step_16),
     (17, "consent to pass on", None),
     (18, "an inspector traces a vessel", None),
     (19, "a correction and a recall", None),
-    (20, "counts, and the record verified offline", Story.step_20),
+    (20, "counts, and the record verified offline", story.step_20),
 ]
 
 
@@ -58,23 +58,26 @@ def main() -> int:
     run = HERE / "run"
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
-    story = Story(run, expect_wrong=int(os.environ.get("EXPECT_WRONG", "0")))
+    stage = Stage(run, expect_wrong=int(os.environ.get("EXPECT_WRONG", "0")))
     steps: list[dict[str, Any]] = []
     print("EXERCISE: Two capitals. B and W are invented; so is everything they say.\n")
     try:
-        story.prepare()
+        stage.prepare()
         for number, name, play in STEPS:
-            steps.append(_play(story, number, name, play))
-            story.between(number)
-        given = os.environ.get("INPUT")
-        if given:
-            steps.append(_play(story, 21, f"INPUT {Path(given).name}", story.input_step(given)))
+            steps.append(_play(stage, number, name, play))
+            story.between(stage, number)
+        named = os.environ.get("INPUT")
+        if named:
+            path = Path(named)
+            steps.append(
+                _play(stage, 21, f"INPUT {path.name}", lambda s: given.play_input(s, path))
+            )
     finally:
         if os.environ.get("KEEP") == "1":
-            print(f"\nStill running: B at {story.b.address}, W at {story.w.address}")
-            print(f"  folders {story.b.folder} and {story.w.folder}")
+            print(f"\nStill running: B at {stage.b.address}, W at {stage.w.address}")
+            print(f"  folders {stage.b.folder} and {stage.w.folder}")
         else:
-            story.close()
+            stage.close()
     ok = all(step["ok"] for step in steps if not step.get("pending"))
     report = {"ok": ok, "seconds": round(time.monotonic() - began, 1), "steps": steps}
     (HERE / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
@@ -87,23 +90,23 @@ def main() -> int:
 
 
 def _play(
-    story: Story, number: int, name: str, play: Callable[[Story], None] | None
+    stage: Stage, number: int, name: str, play: Callable[[Stage], None] | None
 ) -> dict[str, Any]:
     if play is None:
         print(f"  –  {number:2}  {name} (pending)")
         return {"n": number, "name": name, "ok": False, "pending": True}
-    story.begin(number)
+    stage.begin(number)
     try:
-        play(story)
+        play(stage)
     except (DetenteError, RuntimeError, OSError, KeyError, StopIteration) as error:
-        story.expect(f"no error: {type(error).__name__} {error}", got=False)
-    ok = story.ok()
+        stage.expect(f"no error: {type(error).__name__} {error}", got=False)
+    ok = stage.ok()
     print(f" {'ok ' if ok else 'NO '} {number:2}  {name}")
-    for line in story.lines:
+    for line in stage.lines:
         print(f"          {line}")
-    step: dict[str, Any] = {"n": number, "name": name, "ok": ok, "checks": story.checks}
-    if story.facts:
-        step["facts"] = story.facts
+    step: dict[str, Any] = {"n": number, "name": name, "ok": ok, "checks": stage.checks}
+    if stage.facts:
+        step["facts"] = stage.facts
     return step
 
 
