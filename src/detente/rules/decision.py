@@ -225,11 +225,17 @@ def _conditions(
     """Each condition that covers the handling, with the promise that meets it or None."""
     sender, recipient, _ = way
     giver_of = {sender: recipient, recipient: sender}
+    kind = standing.agreement.kind(handling.kind) if standing.agreement else None
+    exempt = kind is not None and kind.exempt
     found: list[tuple[Reason, Promise | None]] = []
     for order in standing.orders:
         cells = _seen_by(order, handling, way)
         for condition in order.conditions:
             if not any(covers(condition.scope, cell) for cell in cells):
+                continue
+            # What passes a full stop must pass a condition too: safety of life waits for an
+            # assurance only where it is named outright (R28).
+            if exempt and not condition.scope.kind.names(handling.kind):
                 continue
             giver = giver_of[order.directive.issuer]
             promise = _promise(standing, condition.template, (giver, order), handling)
