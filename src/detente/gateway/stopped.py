@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from detente.gateway.gate import Current
 from detente.model import Agreement, Choice, Scope, meets
 from detente.model.transfer import Stopped
@@ -90,18 +92,28 @@ def _touches(
     return mine is not None and any(meets(scope, mine) for scope in scopes)
 
 
-def _waits(terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]) -> bool:
+def _waits(
+    terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]
+) -> bool:
+    """True if some kind of the flow still waits: what was assured for others does not serve it."""
     own, flow = between
+    mine = _flow_scope(terms, order, own, flow)
     giver = flow.party if order.directive.issuer == own else own
-    return any(
-        _touches(terms, order, (condition.scope,), own, flow)
+    return mine is not None and any(
+        meets(condition.scope, replace(mine, kind=Choice.of(kind.id)))
+        and not (kind.exempt and not condition.scope.kind.names(kind.id))
         and not any(
             promise.assurance.template == condition.template
             and promise.assurance.giver == giver
             and promise.assurance.holder == order.directive.issuer
+            and kind.id in promise.assurance.kinds
+            and {purpose.id for purpose in terms.purposes}.issubset(
+                promise.assurance.purposes or mine.purpose.only or ()
+            )
             for promise in standing.promises
         )
         for condition in order.conditions
+        for kind in terms.kinds
     )
 
 
