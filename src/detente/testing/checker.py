@@ -47,7 +47,7 @@ async def check(world: World, *, record: bool = False) -> None:
     stored = {}
     for party, site in world.sites.items():
         stored[party] = await site.store.read(
-            lambda view, p=party: _stored(view, collection_of(other_of(p)))  # type: ignore[misc]  # a lambda with a default
+            lambda view, p=party: _stored(view, collection_of(other_of(p)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         said += _check_bytes(party, stored[party], world, once=True)
     got = {party: {id_of(raw) for raw in raws} for party, raws in stored.items()}
@@ -57,7 +57,7 @@ async def check(world: World, *, record: bool = False) -> None:
         said += await _check_counts(world, site)
         log = site.book.me.log_of(AGREEMENT)
         entries, note = await site.store.read(
-            lambda view, name=log: (  # type: ignore[misc]  # as above
+            lambda view, name=log: (  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 view.entries(name, 0, view.log_size(name)),
                 view.checkpoint(name),
             )

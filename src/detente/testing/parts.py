@@ -31,11 +31,11 @@ DAY_MS = 24 * HOUR_MS
 BEGIN_MS = 1_767_225_600_000
 AGREEMENT = "A1"
 TEMPLATE = "AS"
-KINDS = ("FI", "PE", "SL", "VI", "VT")
+KINDS = ("FI", "PE", "RA", "SL", "VI", "VT")
 EXEMPT = frozenset({"SL"})
 #: Kinds that lose their worth in hold, and after how long.
 SPAN_MS = {"VT": 6 * HOUR_MS}
-REVIEWED = frozenset({"PE"})
+REVIEWED = frozenset({"PE", "RA"})
 PARTIES = {"B": ("B-FIU", "B-NAV", "B-POL"), "W": ("W-CG", "W-LEA")}
 READER = "K"
 #: Who signs what, by default: one officer halts, two heads stop, resuming takes the minister.

@@ -324,7 +324,7 @@ class World(Rows):
             if report.refused:
                 self.complain(f"{party} refused acts of {partner}: {report.refused}")
             stayed = [i for i in self.items if i.sender == partner and self.stopped(i, party)]
-            if stayed and not report.stopped and not self.got_all(party, stayed):
+            if stayed and not (report.pages or report.stopped) and not self.got_all(party, stayed):
                 self.complain(f"{party} was told nothing though {len(stayed)} items wait for it")
         return report
 
