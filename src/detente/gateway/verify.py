@@ -52,6 +52,8 @@ _WIDTH = 256
 _HASH = 32
 INDEX_NAME = "record.json"
 MANIFEST_NAME = "manifest.json"
+#: About two million documents.
+INDEX_BYTES_MAX = 1 << 28
 
 
 class LedgerPlace(Record, frozen=True, kw_only=True):
@@ -136,13 +138,13 @@ class _Checker:
 def verify_record(read: Read, names: Sequence[str]) -> Report:
     """Check a copy given by a reader of its files and their names."""
     checker = _Checker(read)
-    index = RecordIndex(party="", ledgers=(), documents={})
-    try:
-        _check_manifest(checker, names)
-        index = decode(read(INDEX_NAME), RecordIndex, bytes_max=1 << 28)
-    except (DetenteError, KeyError) as error:
-        sentence = error.sentence if isinstance(error, DetenteError) else f"{error} is missing."
-        checker.fault(INDEX_NAME, "record.index", sentence)
+    checker.tried(MANIFEST_NAME, lambda: _check_manifest(checker, names))
+    found: list[RecordIndex] = []
+    checker.tried(
+        INDEX_NAME,
+        lambda: found.append(decode(read(INDEX_NAME), RecordIndex, bytes_max=INDEX_BYTES_MAX)),
+    )
+    index = found[0] if found else RecordIndex(party="", ledgers=(), documents={})
     _check_documents(checker, index)
     reports = [_check_ledger(checker, index, place) for place in index.ledgers]
     return Report(
