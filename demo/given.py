@@ -38,7 +38,7 @@ def play_input(stage: Stage, path: Path) -> None:
         state = "delivered" if have[one.raw] else "held" if one.id in held_ids else "LOST"
         rows.setdefault(one.type, Counter())[state] += 1
     for item in refused.values():
-        rows.setdefault(item["type"] or "unknown", Counter())["refused"] += 1
+        rows.setdefault(item.get("type", "unknown"), Counter())["refused"] += 1
     lost = sum(row["LOST"] for row in rows.values())
     stage.expect(
         "every object is delivered, held, or refused with a reason",
@@ -56,4 +56,4 @@ def play_input(stage: Stage, path: Path) -> None:
     for kind, row in sorted(rows.items()):
         stage.tell(f"{kind:32} " + ", ".join(f"{n} {state}" for state, n in row.items()))
     for item in list(refused.values())[:10]:
-        stage.tell(f"refused {item['id'] or item['index']}: {item['sentence']}")
+        stage.tell(f"refused {item.get('id', item['index'])}: {item['sentence']}")

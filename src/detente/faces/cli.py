@@ -331,7 +331,7 @@ def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
         for party, counts in one["outcomes"].items():
             print(f"  to {party}: " + ", ".join(f"{n} {o}" for o, n in sorted(counts.items())))
         for refused in one["refused"][:20]:
-            tell(f"  refused {refused['id'] or refused['index']}: {refused['sentence']}")
+            tell(f"  refused {refused.get('id', refused['index'])}: {refused['sentence']}")
 
 
 def _tell_why(lines: list[dict[str, Any]]) -> None:
