@@ -77,21 +77,34 @@ def test_two_capitals_adds_up_to_ten_delivered_three_expired_one_held(tmp_path: 
 
         await to_hour(world, 0.5)
         halt = Said(
-            id="H1", issuer="B", verb="halt", units=("B-NAV", "B-POL"), direction="out",
-            kinds=("FI", "PE", "RA", "VI", "VT"), lasts_ms=DAY_MS,
+            id="H1",
+            issuer="B",
+            verb="halt",
+            units=("B-NAV", "B-POL"),
+            direction="out",
+            kinds=("FI", "PE", "RA", "VI", "VT"),
+            lasts_ms=DAY_MS,
         )
         assert (await world.order(halt)).state == "in-force"
         await check(world)
         for name, kind, unit, hour in (
-            ("i04", "VT", "B-NAV", 0.6), ("i05", "VT", "B-NAV", 1), ("i06", "VI", "B-NAV", 1.01),
-            ("i07", "PE", "B-POL", 1.02), ("i08", "FI", "B-FIU", 1.03),
-            ("i09", "SL", "B-NAV", 1.2), ("i10", "RA", "B-POL", 2),
+            ("i04", "VT", "B-NAV", 0.6),
+            ("i05", "VT", "B-NAV", 1),
+            ("i06", "VI", "B-NAV", 1.01),
+            ("i07", "PE", "B-POL", 1.02),
+            ("i08", "FI", "B-FIU", 1.03),
+            ("i09", "SL", "B-NAV", 1.2),
+            ("i10", "RA", "B-POL", 2),
         ):
             await publish(name, kind, unit, hour)
             await sync()
         await to_hour(world, 4)
         suspend = Said(
-            id="D1", issuer="B", verb="suspend", units=("B-NAV", "B-POL"), direction="out",
+            id="D1",
+            issuer="B",
+            verb="suspend",
+            units=("B-NAV", "B-POL"),
+            direction="out",
             supersedes=("H1",),
         )
         with pytest.raises(NotAuthorised, match="quorum"):
@@ -108,8 +121,13 @@ def test_two_capitals_adds_up_to_ten_delivered_three_expired_one_held(tmp_path: 
 
         await to_hour(world, 46)
         resume = Said(
-            id="D2", issuer="B", verb="resume", units=("B-NAV", "B-POL"), direction="out",
-            supersedes=("D1",), assured=True,
+            id="D2",
+            issuer="B",
+            verb="resume",
+            units=("B-NAV", "B-POL"),
+            direction="out",
+            supersedes=("D1",),
+            assured=True,
         )
         with pytest.raises(NotAuthorised):
             await world.order(resume, "head-1", "head-2")

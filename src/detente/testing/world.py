@@ -225,8 +225,9 @@ class World(Rows):
     async def assure(
         self, giver: str, holder: str, kinds: tuple[str, ...], *, lasts_ms: int = 30 * DAY_MS
     ) -> Enacted:
-        """Give an assurance; it is recorded on the giver's node, or else on the holder's."""
-        site = self.sites.get(giver) or self.sites[holder]
+        """Give an assurance; it is recorded on the giver's node, or, where the giver has none,
+        brought to every node by hand: a partner passes on its own acts only."""
+        site, *others = self._homes(giver)
         drafted = AssuranceDraft(
             agreement=AGREEMENT,
             id=f"P{self._number + 1}",
@@ -248,6 +249,8 @@ class World(Rows):
         envelope = self.sign("assurance", assurance, giver, "head-1")
         async with self._step():
             enacted = await site.orders.import_assurance(envelope.encode())
+            for other in others:
+                await other.orders.import_assurance(envelope.encode())
             self.promised.append(
                 Promised(
                     id=assurance.id,
@@ -261,10 +264,14 @@ class World(Rows):
             )
         return enacted
 
+    def _homes(self, party: str) -> list[Site]:
+        """The nodes on which a party's acts are recorded first."""
+        return [self.sites[party]] if party in self.sites else list(self.sites.values())
+
     async def withdraw(self, assurance: str) -> Enacted:
         """Take an assurance back."""
         promised = next(one for one in self.promised if one.id == assurance)
-        site = self.sites.get(promised.giver) or self.sites[promised.holder]
+        site, *others = self._homes(promised.giver)
         document = Withdrawal(
             id=f"X{self._number + 1}",
             agreement=AGREEMENT,
@@ -276,6 +283,8 @@ class World(Rows):
         envelope = self.sign("withdrawal", document, promised.giver, "head-1")
         async with self._step():
             enacted = await site.orders.import_withdrawal(envelope.encode())
+            for other in others:
+                await other.orders.import_withdrawal(envelope.encode())
             promised.taken_back = enacted.digest
         return enacted
 
@@ -367,6 +376,10 @@ class World(Rows):
             send = site.gate.open(ready.cleared, Line())
             self._reading.append(Reading(site, ready, ask, send))
             return True
+
+    def reading(self) -> int:
+        """How many pages for K are open."""
+        return len(self._reading)
 
     async def end_read(self) -> tuple[str, ...]:
         """Write out the oldest open page, unless it was cut; the ids that came."""
