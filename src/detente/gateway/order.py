@@ -33,7 +33,7 @@ from detente.rules.authority import (
     check_withdrawal,
     document_digest,
 )
-from detente.rules.standing import Standing
+from detente.rules.standing import AssuranceGiven, Standing
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
@@ -196,7 +196,10 @@ class Orders:
             assurance = check_assurance(
                 envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
             )
-            if any(p.assurance.id == assurance.id for p in standing.promises):
+            # Also one that is over: what was taken back does not count again, so recording it
+            # anew would only say something that does not hold.
+            given = (a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven))
+            if any(act.assurance.id == assurance.id for act in given):
                 raise Conflict(
                     "assurance.replayed", f"Expected a new one, got {assurance.id} again."
                 )
