@@ -281,6 +281,10 @@ class Tx(View, Protocol):
         """For each (object key, SHA-256): the entry that already has both, or None."""
         ...
 
+    def find_many(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, list[int]]:
+        """The entries of each of these objects that has any, in order; for many at a time."""
+        ...
+
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
         """Append in order; entry times are ``max(now, last + 1)`` onwards. The new state."""
         ...

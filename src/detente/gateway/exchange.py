@@ -378,7 +378,9 @@ def _checked(
         if expected != got:
             raise PeerError("peer.page", f"Expected {name} {expected}, got {got}.")
     check_commitment(base64.b64decode(entry.c or ""), bytes.fromhex(sheet.salt), ROOT_MEDIA, root)
-    handlings = [sheet.handlings[number] for number, count in sheet.runs for _ in range(count)]
+    sorts = [number for number, count in sheet.runs for _ in range(count)]
+    if any(number >= len(sheet.handlings) for number, _ in sheet.runs):
+        raise PeerError("peer.page", "Expected runs of the page's own handlings, got others.")
     try:
         ids = [msgspec.json.decode(one, type=_ObjectHead).id for one in objects]
     except msgspec.DecodeError as error:
@@ -390,7 +392,8 @@ def _checked(
         origin=sheet.origin,
         index=sheet.index,
         root=root,
-        objects=tuple(zip(objects, ids, handlings, strict=True)),
+        objects=tuple(zip(objects, ids, sorts, strict=True)),
+        handlings=sheet.handlings,
     )
 
 

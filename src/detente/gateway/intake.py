@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from detente.errors import Conflict, Invalid, Missing, NotAuthorised
+from detente.errors import Invalid, Missing, NotAuthorised
 from detente.gateway.book import Book, collection_key
 from detente.gateway.feeds import Change, decide_for, see_handling
 from detente.gateway.gate import Current, Gate
@@ -92,7 +92,8 @@ class Published(Record, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A partner's page whose proof holds: its objects with their handlings, in order."""
+    """A partner's page whose proof holds: its objects (bytes, id, place of the handling) in
+    order, and their handlings."""
 
     agreement: str
     collection: str
@@ -100,7 +101,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     index: int
     root: bytes
-    objects: tuple[tuple[bytes, str, Handling], ...]
+    objects: tuple[tuple[bytes, str, int], ...]
+    handlings: tuple[Handling, ...]
 
 
 class Intake:
@@ -130,58 +132,48 @@ class Intake:
         done = await asyncio.to_thread(cut, publication.body, limits)
         key = collection_key(agreement.id, collection.name)
         names = await self._book.store.read(lambda view: _known_markings(view, key, done))
-        handlings, refused = _handle(done, stated, agreement, names)
+        batch, refused = _sorted(done, stated, agreement, names)
         refused += [
             Refused(
                 index=r.index, id=r.id, type=r.type, code=r.code, sentence=r.sentence, path=r.path
             )
             for r in done.refusals
         ]
-        refused.sort(key=lambda one: one.index)
         if refused and not publication.partial:
-            first = refused[0]
-            raise Invalid(
-                "publish.refused",
-                f"Expected every object to be acceptable, got {len(refused)} that are not; first: "
-                f"object {first.index} {first.id}: {first.sentence}",
-                hint="Publish with --partial to take what is acceptable.",
-                path=first.path,
-            )
+            raise _whole(refused)
         change = Change(
             current=current, party=self._book.me.party, now_us=self._book.clock.now_us()
         )
-        taken = [one for one in done.objects if one.index in handlings]
-        result = await self._book.store.write(
-            lambda tx: self._enter(tx, key, taken, handlings, change)
-        )
+        entered = await self._book.store.write(lambda tx: self._enter(tx, key, batch, change))
+        if entered.conflicts and not publication.partial:
+            raise _whole(list(entered.conflicts))
         self._published()
-        return _answer(publication, done, refused[:REFUSALS_MAX], result, taken)
+        refused = sorted([*refused, *entered.conflicts], key=lambda one: one.index)
+        return _answer(publication, refused, entered, batch)
 
-    def _enter(
-        self,
-        tx: Tx,
-        key: str,
-        objects: list[CutObject],
-        handlings: dict[int, Handling],
-        change: Change,
-    ) -> _Entered:
+    def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change) -> _Entered:
         """One transaction: handlings, items, the publish entry."""
-        known = tx.known(key, [(object_key(one.id), one.sha256) for one in objects])
-        _check_versions(tx, key, objects, known)
-        new = _first_of_each(objects, known)
-        numbers = self._intern(tx, key, {handlings[one.index] for one in new}, change)
+        objects = batch.objects
+        names = [object_key(one.id) for one in objects]
+        known = tx.known(
+            key, [(name, one.sha256) for name, one in zip(names, objects, strict=True)]
+        )
+        conflicts = _conflicts(tx, key, objects, names, known)
+        first = tx.collection(key).end
+        new = _new_ones(objects, names, known, conflicts)
+        if not new or (conflicts and not batch.partial):
+            return _Entered(first=first, end=first, conflicts=tuple(conflicts.values()))
+        counted = Counter(batch.sorts[at] for at in new)
+        numbers = self._intern(tx, key, {at: batch.handlings[at] for at in counted}, change)
         items = [
             NewItem(
-                key=object_key(one.id),
-                raw=one.raw,
-                sha256=one.sha256,
-                handling=numbers[handlings[one.index]],
+                key=names[at],
+                raw=objects[at].raw,
+                sha256=objects[at].sha256,
+                handling=numbers[batch.sorts[at]],
             )
-            for one in new
+            for at in new
         ]
-        first = tx.collection(key).end
-        if not items:
-            return _Entered(new=0, first=first, end=first, entry=None, root=b"", outcomes={})
         state = tx.append_items(key, items, change.now_us)
         root = root_of([leaf_hash(item.sha256) for item in items])
         entry, _ = self._book.write_root_entry(
@@ -190,22 +182,30 @@ class Intake:
             "publish",
             root,
             collection=key.partition("/")[2],
-            party=next(iter(handlings.values())).originator,
+            party=batch.handlings[0].originator,
             count=len(items),
             first=first,
         )
-        outcomes = self._outcomes(change, Counter(handlings[one.index] for one in new))
         return _Entered(
-            new=len(items), first=first, end=state.end, entry=entry, root=root, outcomes=outcomes
+            new=len(items),
+            first=first,
+            end=state.end,
+            entry=entry,
+            root=root,
+            conflicts=tuple(conflicts.values()),
+            outcomes=self._outcomes(
+                change, {batch.handlings[at]: count for at, count in counted.items()}
+            ),
         )
 
     def _intern(
-        self, tx: Tx, key: str, handlings: set[Handling], change: Change
-    ) -> dict[Handling, int]:
+        self, tx: Tx, key: str, handlings: Mapping[int, Handling], change: Change
+    ) -> dict[int, int]:
+        """The numbers of handlings in the collection, by the caller's own numbers."""
         numbers = {}
-        for handling in sorted(handlings, key=encode):
+        for local, handling in handlings.items():
             number, is_new = tx.intern(key, encode(handling))
-            numbers[handling] = number
+            numbers[local] = number
             if is_new:
                 # The standing may have moved since it was read; what the gate holds now is what
                 # the feeds stand at, or are being brought to by a later transaction.
@@ -215,7 +215,7 @@ class Intake:
         return numbers
 
     def _outcomes(
-        self, change: Change, counted: Counter[Handling]
+        self, change: Change, counted: Mapping[Handling, int]
     ) -> dict[str, dict[str, int]]:
         """What the present standing makes of the new items, for the first readers at least: it
         is told for information, and a thousand readers must not make publishing dearer."""
@@ -246,17 +246,16 @@ class Intake:
         def work(tx: Tx) -> int:
             keys = [object_key(stix_id) for _, stix_id, _ in page.objects]
             known = tx.known(key, list(zip(keys, digests, strict=True)))
-            numbers = self._intern(tx, key, {handling for _, _, handling in page.objects}, change)
+            kinds = dict(enumerate(page.handlings))
+            numbers = self._intern(tx, key, kinds, change)
             seen: set[tuple[bytes, bytes]] = set()
             items = []
-            for (raw, _, handling), name, sha256, at in zip(
+            for (raw, _, sort), name, sha256, at in zip(
                 page.objects, keys, digests, known, strict=True
             ):
                 if at is None and (name, sha256) not in seen:
                     seen.add((name, sha256))
-                    items.append(
-                        NewItem(key=name, raw=raw, sha256=sha256, handling=numbers[handling])
-                    )
+                    items.append(NewItem(key=name, raw=raw, sha256=sha256, handling=numbers[sort]))
             if items:
                 tx.append_items(key, items, change.now_us)
             book.write_root_entry(
@@ -278,13 +277,23 @@ class Intake:
         return new
 
 
+class _Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Acceptable objects; ``sorts`` has for each the place of its handling in ``handlings``."""
+
+    objects: list[CutObject]
+    sorts: list[int]
+    handlings: list[Handling]
+    partial: bool
+
+
 class _Entered(msgspec.Struct, frozen=True, kw_only=True):
-    new: int
     first: int
     end: int
-    entry: int | None
-    root: bytes
-    outcomes: dict[str, dict[str, int]]
+    new: int = 0
+    entry: int | None = None
+    root: bytes = b""
+    conflicts: tuple[Refused, ...] = ()
+    outcomes: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
 class _Stated(msgspec.Struct, frozen=True, kw_only=True):
@@ -296,11 +305,10 @@ class _Stated(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None
     purpose: str | None
     grade: str | None
+    partial: bool
 
 
-def _collection(
-    current: Current | None, publication: Publication
-) -> tuple[Agreement, Collection]:
+def _collection(current: Current | None, publication: Publication) -> tuple[Agreement, Collection]:
     agreement = current.standing.agreement if current else None
     collection = agreement.collection(publication.collection) if agreement else None
     if agreement is None or collection is None:
@@ -312,8 +320,7 @@ def _collection(
     if collection.sender != publication.party:
         raise NotAuthorised(
             "collection.not-sender",
-            f"Expected {collection.sender} to write to {collection.name}, "
-            f"got {publication.party}.",
+            f"Expected {collection.sender} to write to {collection.name}, got {publication.party}.",
         )
     return agreement, collection
 
@@ -361,33 +368,39 @@ def _stated(publication: Publication, agreement: Agreement, collection: Collecti
         kind=publication.kind,
         purpose=purpose,
         grade=grade,
+        partial=publication.partial,
     )
 
 
-def _handle(
+def _whole(refused: list[Refused]) -> Invalid:
+    """The refusal of a publication that was to be taken whole."""
+    first = min(refused, key=lambda one: one.index)
+    return Invalid(
+        "publish.refused",
+        f"Expected every object to be acceptable, got {len(refused)} that are not; first: "
+        f"object {first.index} {first.id}: {first.sentence}",
+        hint="Publish with --partial to take what is acceptable.",
+        path=first.path,
+    )
+
+
+def _sorted(
     done: Cut, stated: _Stated, agreement: Agreement, names: MarkingNames
-) -> tuple[dict[int, Handling], list[Refused]]:
-    """The handling of each acceptable object, interned by value; and those no kind fits."""
-    shared: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Handling | None] = {}
-    handlings: dict[int, Handling] = {}
+) -> tuple[_Batch, list[Refused]]:
+    """The acceptable objects with their handlings, each made once; and those no kind fits."""
+    places: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int | None] = {}
+    batch = _Batch(objects=[], sorts=[], handlings=[], partial=stated.partial)
     refused = []
     for one in done.objects:
         markings = markings_of(one, names)
         sort = (one.type, markings, one.extensions)
-        if sort not in shared:
+        if sort not in places:
             kind = stated.kind or _kind_of(agreement, one.type, one.extensions)
-            shared[sort] = None if kind is None else Handling(
-                collection=stated.collection,
-                kind=kind,
-                stix_type=one.type,
-                originator=stated.originator,
-                unit=stated.unit,
-                markings=markings,
-                purpose=stated.purpose,
-                grade=stated.grade,
-            )
-        handling = shared[sort]
-        if handling is None:
+            places[sort] = None if kind is None else len(batch.handlings)
+            if kind is not None:
+                batch.handlings.append(_handling(stated, kind, one.type, markings))
+        place = places[sort]
+        if place is None:
             refused.append(
                 Refused(
                     index=one.index,
@@ -398,8 +411,22 @@ def _handle(
                 )
             )
         else:
-            handlings[one.index] = handling
-    return handlings, refused
+            batch.objects.append(one)
+            batch.sorts.append(place)
+    return batch, refused
+
+
+def _handling(stated: _Stated, kind: str, stix_type: str, markings: tuple[str, ...]) -> Handling:
+    return Handling(
+        collection=stated.collection,
+        kind=kind,
+        stix_type=stix_type,
+        originator=stated.originator,
+        unit=stated.unit,
+        markings=markings,
+        purpose=stated.purpose,
+        grade=stated.grade,
+    )
 
 
 def _kind_of(agreement: Agreement, stix_type: str, extensions: tuple[str, ...]) -> str | None:
@@ -423,61 +450,72 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
     return names
 
 
-def _check_versions(
-    tx: Tx, key: str, objects: list[CutObject], known: list[int | None]
-) -> None:
-    """The same id and version with other content would let two readers hold two truths: the
-    second is refused, within one request as well. What is known byte for byte is no conflict."""
+def _conflicts(
+    tx: Tx, key: str, objects: list[CutObject], names: list[bytes], known: list[int | None]
+) -> dict[int, Refused]:
+    """Objects that say something else under an id and version that was taken before, here or in
+    this request: two readers would hold two truths. What is known byte for byte is no conflict."""
+    new = [name for name, at in zip(names, known, strict=True) if at is None]
+    stored = tx.find_many(key, new)
     seen: dict[tuple[str, str], bytes] = {}
-    for one, at in zip(objects, known, strict=True):
+    found = {}
+    for one, name, at in zip(objects, names, known, strict=True):
         if not one.version:
             continue
         other = seen.setdefault((one.id, one.version), one.sha256) != one.sha256
-        if not other and at is None:
-            other = any(
-                version_of(raw) == one.version for raw in _stored(tx, key, object_key(one.id))
-            )
+        if not other and at is None and name in stored:
+            other = any(version_of(raw) == one.version for raw in _raws(tx, key, stored[name]))
         if other:
-            raise Conflict(
-                "publish.version",
-                f"Expected one content for {one.id} {one.version}, got two.",
-                hint="A new content needs a new `modified`.",
+            found[one.index] = Refused(
+                index=one.index,
+                id=one.id,
+                type=one.type,
+                code="publish.version",
+                sentence=f"Expected one content for {one.id} {one.version}, got two.",
+                path="$.modified",
             )
+    return found
 
 
-def _stored(tx: Tx, key: str, name: bytes) -> Iterator[bytes]:
-    for seq in tx.find(key, name):
+def _raws(tx: Tx, key: str, seqs: list[int]) -> Iterator[bytes]:
+    for seq in seqs:
         block = tx.block(key, seq)
         if block is not None:
             yield block.raw(seq)
 
 
-def _first_of_each(objects: list[CutObject], known: list[int | None]) -> list[CutObject]:
-    seen: set[tuple[str, bytes]] = set()
+def _new_ones(
+    objects: list[CutObject],
+    names: list[bytes],
+    known: list[int | None],
+    conflicts: dict[int, Refused],
+) -> list[int]:
+    """The places of objects that are neither known nor in conflict, each content once."""
+    seen: set[tuple[bytes, bytes]] = set()
     found = []
-    for one, at in zip(objects, known, strict=True):
-        if at is None and (one.id, one.sha256) not in seen:
-            seen.add((one.id, one.sha256))
-            found.append(one)
+    for place, (one, at) in enumerate(zip(objects, known, strict=True)):
+        if at is None and one.index not in conflicts:
+            content = (names[place], one.sha256)
+            if content not in seen:
+                seen.add(content)
+                found.append(place)
     return found
 
 
 def _answer(
-    publication: Publication,
-    done: Cut,
-    refused: list[Refused],
-    entered: _Entered,
-    taken: list[CutObject],
+    publication: Publication, refused: list[Refused], entered: _Entered, batch: _Batch
 ) -> Published:
+    conflicting = {one.index for one in entered.conflicts}
+    taken = [one for one in batch.objects if one.index not in conflicting]
     return Published(
         agreement=publication.agreement,
         collection=publication.collection,
         taken=entered.new,
         known=len(taken) - entered.new,
-        refused=tuple(refused),
+        refused=tuple(refused[:REFUSALS_MAX]),
         warnings=tuple(
             Warned(index=one.index, id=one.id, code=w.code, sentence=w.sentence, path=w.path)
-            for one in done.objects
+            for one in batch.objects
             for w in one.warnings
         )[:REFUSALS_MAX],
         first=entered.first,

@@ -24,7 +24,7 @@ import apsw
 from detente.store.blocks import ITEMS_MAX, BlockReader
 from detente.store.query import rows, value
 
-__all__ = ["Tail", "find", "index_rest", "known"]
+__all__ = ["Tail", "find", "find_many", "index_rest", "known"]
 
 #: Rows that may wait in memory; about 260 bytes each.
 WAITING_MAX: Final = 40_000
@@ -168,18 +168,10 @@ def find(connection: apsw.Connection, blocks: BlockReader, number: int, key: byt
     return sorted(found)
 
 
-def known(
-    connection: apsw.Connection,
-    blocks: BlockReader,
-    tail: Tail,
-    collection: int,
-    items: Sequence[tuple[bytes, bytes]],
-) -> list[int | None]:
-    """For each (object key, digest) the first entry that has both, or None. In one query."""
-    if not items:
-        return []
-    keys = array("q", _heads(b"".join([key for key, _ in items]), _KEY))
-    heads = _heads(b"".join([digest for _, digest in items]), _DIGEST)
+def _spots_of(
+    connection: apsw.Connection, tail: Tail, collection: int, keys: Sequence[int]
+) -> dict[int, list[tuple[int, int]]]:
+    """For each head of a key: the entries (seq, head of digest) that may have it. In one query."""
     spots: dict[int, list[tuple[int, int]]] = {}
     for key, seq, head in rows(
         connection,
@@ -195,6 +187,22 @@ def known(
         for i in range(0, len(waiting), 3):
             if waiting[i] == collection:
                 spots.setdefault(key, []).append((waiting[i + 1], waiting[i + 2]))
+    return spots
+
+
+def known(
+    connection: apsw.Connection,
+    blocks: BlockReader,
+    tail: Tail,
+    collection: int,
+    items: Sequence[tuple[bytes, bytes]],
+) -> list[int | None]:
+    """For each (object key, digest) the first entry that has both, or None. In one query."""
+    if not items:
+        return []
+    keys = array("q", _heads(b"".join([key for key, _ in items]), _KEY))
+    heads = _heads(b"".join([digest for _, digest in items]), _DIGEST)
+    spots = _spots_of(connection, tail, collection, keys)
     if not spots:
         return [None] * len(items)
     check = _Check(blocks, collection)
@@ -202,6 +210,30 @@ def known(
         check.first(sorted(seq for seq, its in spots.get(key, ()) if its == head), item)
         for key, head, item in zip(keys, heads, items, strict=True)
     ]
+
+
+def find_many(
+    connection: apsw.Connection,
+    blocks: BlockReader,
+    tail: Tail,
+    collection: int,
+    keys: Sequence[bytes],
+) -> dict[bytes, list[int]]:
+    """The entries of each object key that has any. In one query."""
+    if not keys:
+        return {}
+    heads = array("q", _heads(b"".join(keys), _KEY))
+    spots = _spots_of(connection, tail, collection, heads)
+    found: dict[bytes, list[int]] = {}
+    for key, head in zip(keys, heads, strict=True) if spots else ():
+        seqs = []
+        for seq in sorted({seq for seq, _ in spots.get(head, ())}):
+            first, its_keys, _ = blocks.names(collection, seq)
+            if its_keys[(seq - first) * _KEY :][:_KEY] == key:
+                seqs.append(seq)
+        if seqs:
+            found[key] = seqs
+    return found
 
 
 class _Check:

@@ -21,7 +21,7 @@ from detente.ports import (
     StatusRow,
 )
 from detente.store.blocks import BlockCache, BlockWriter
-from detente.store.places import Tail, known
+from detente.store.places import Tail, find_many, known
 from detente.store.query import row, value
 from detente.store.sequencer import Sequencer
 from detente.store.view import SQLiteView, columns
@@ -119,6 +119,13 @@ class SQLiteTx(SQLiteView):
         if not number:
             return [None] * len(items)
         return known(self._db, self._blocks, self._tail, number, items)
+
+    def find_many(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, list[int]]:
+        """The entries of each of these objects that has any."""
+        number = self._number(key)
+        if not number:
+            return {}
+        return find_many(self._db, self._blocks, self._tail, number, object_keys)
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
         """Append in order, at ``max(now, last + 1)`` and the microseconds behind it."""
