@@ -118,6 +118,11 @@ class Scope(Record, frozen=True, kw_only=True):
     act: Choice = ANY
 
     def __post_init__(self) -> None:
+        # A dimension in which all is meant has one form, left out: msgspec leaves out a default
+        # that is the same object, not one that is equal.
+        for dimension in self.__struct_fields__:
+            if getattr(self, dimension) == ANY:
+                msgspec.structs.force_setattr(self, dimension, ANY)
         for dimension, domain in _CLOSED.items():
             choice: Choice = getattr(self, dimension)
             unknown = set(choice.only or choice.excluding or ()) - domain
