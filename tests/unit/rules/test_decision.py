@@ -1,0 +1,214 @@
+"""Decisions, by hand. A sends collection c to B; VI and VT are kinds, SL is exempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from detente.model import Choice, Condition, Handling, Scope
+from detente.rules.decision import Decision, decide
+from detente.rules.standing import fold
+from tests.unit.rules.kit import (
+    FROM,
+    UNTIL,
+    agreement,
+    assurance,
+    directive,
+    effect,
+    given,
+    handling,
+    opened,
+    withdrawn,
+)
+
+AT = 2_000
+
+
+def decided(
+    item: Handling, *acts: object, at_ms: int = AT, sender: str = "A", recipient: str = "B"
+) -> Decision:
+    standing = fold([*opened(), *acts], at_ms)  # type: ignore[list-item]  # acts of the kit
+    return decide(standing, item, sender=sender, recipient=recipient)
+
+
+def codes(decision: Decision) -> tuple[str, ...]:
+    return tuple(reason.code for reason in decision.reasons)
+
+
+def test_what_the_agreement_covers_and_nothing_stops_is_released() -> None:
+    found = decided(handling())
+    assert (found.outcome, codes(found)) == ("release", ("agreement",))
+
+
+@pytest.mark.parametrize("at_ms", [FROM - 1, UNTIL])
+def test_outside_the_agreements_term_all_is_held(at_ms: int) -> None:
+    found = decided(handling(), at_ms=at_ms)
+    assert (found.outcome, codes(found)) == ("hold", ("agreement.not-in-force",))
+
+
+def test_own_copy_is_released_even_without_an_agreement() -> None:
+    assert decide(fold([], 0), handling(), sender="A", recipient="A").outcome == "release"
+
+
+@pytest.mark.parametrize(
+    ("item", "to", "code"),
+    [
+        (handling(), "C", "outside-agreement"),
+        (handling(), "X", "outside-agreement"),
+        (handling(collection="d"), "B", "outside-agreement"),
+        (handling("ZZ"), "B", "outside-agreement"),
+        (handling(purpose=None), "B", "purpose.missing"),
+        (handling(purpose="r"), "B", "purpose.excluded"),
+        (handling(grade=None), "B", "grade.missing"),
+    ],
+)
+def test_what_the_agreement_rules_out_is_refused(item: Handling, to: str, code: str) -> None:
+    found = decided(item, effect(directive("D1"), AT), recipient=to)
+    assert (found.outcome, codes(found)) == ("refuse", (code,))
+
+
+@pytest.mark.parametrize(
+    ("markings", "outcome", "code"),
+    [
+        ((), "release", "agreement"),
+        (("tlp:clear",), "release", "agreement"),
+        (("tlp:amber+strict",), "release", "agreement"),
+        (("tlp:red",), "hold", "marking.above-limit"),
+        (("tlp:green", "tlp:red"), "hold", "marking.above-limit"),
+        (("tlp:purple",), "hold", "marking.unknown"),
+        (("unreadable",), "hold", "marking.unknown"),
+        (("marking-definition--5f0c7a52-3f6e-4c7e-9d0a-0e3f4b1c2d01",), "hold", "marking.unknown"),
+        (("statement:Copyright",), "release", "agreement"),
+        (("rel-to:B",), "hold", "marking.unknown"),
+    ],
+)
+def test_marking_above_the_limit_or_unknown_holds(
+    markings: tuple[str, ...], outcome: str, code: str
+) -> None:
+    found = decided(handling(markings=markings))
+    assert (found.outcome, codes(found)) == (outcome, (code,))
+
+
+STOPS = [
+    (Scope(), True),
+    (Scope(kind=Choice.of("VI")), True),
+    (Scope(kind=Choice.but("VT")), True),
+    (Scope(kind=Choice.of("VT")), False),
+    (Scope(unit=Choice.of("V")), False),
+    (Scope(direction=Choice.of("in")), False),
+    (Scope(direction=Choice.of("out"), party=Choice.of("B")), True),
+    (Scope(party=Choice.of("C")), False),
+    (Scope(purpose=Choice.of("q")), False),
+    (Scope(marking=Choice.of("unmarked")), True),
+    (Scope(act=Choice.of("push")), False),
+]
+
+
+@pytest.mark.parametrize(("scope", "stopped"), STOPS)
+@pytest.mark.parametrize("verb", ["halt", "suspend"])
+def test_order_holds_what_its_scope_covers_and_nothing_else(
+    verb: str, scope: Scope, stopped: bool
+) -> None:
+    found = decided(handling(), effect(directive("D1", verb, scope=scope, end_ms=9_000), AT))  # type: ignore[arg-type]  # one of the verbs
+    assert found.outcome == ("hold" if stopped else "release")
+    assert ("directive" in codes(found)) is stopped
+    assert found.orders == (("D1",) if stopped else ())
+
+
+def test_stop_by_the_recipient_holds_at_the_sender_and_a_third_partys_does_not() -> None:
+    incoming = Scope(direction=Choice.of("in"))
+    assert decided(handling(), effect(directive("D1", issuer="B", scope=incoming), AT)).outcome == "hold"
+    assert decided(handling(), effect(directive("D1", issuer="C"), AT)).outcome == "release"
+
+
+def test_one_marking_among_several_is_enough_to_stop() -> None:
+    order = directive("D1", scope=Scope(marking=Choice.of("tlp:amber")))
+    both = handling(markings=("tlp:amber", "tlp:green"))
+    assert decided(both, effect(order, AT)).outcome == "hold"
+    assert decided(handling(markings=("tlp:green",)), effect(order, AT)).outcome == "release"
+
+
+@pytest.mark.parametrize(
+    ("scope", "outcome"),
+    [
+        (Scope(), "release"),
+        (Scope(kind=Choice.but("VI")), "release"),
+        (Scope(kind=Choice.of("SL", "VI")), "hold"),
+    ],
+)
+def test_exempt_kind_is_stopped_only_where_it_is_named(scope: Scope, outcome: str) -> None:
+    order = directive("D1", scope=scope)
+    found = decided(handling("SL"), effect(order, AT))
+    assert found.outcome == outcome
+    if outcome == "release":
+        assert codes(found) == ("agreement", "exempt")
+    asked = directive("D1", "condition", conditions=(Condition(template="AS", scope=scope),))
+    assert decided(handling("SL"), effect(asked, AT)).outcome == outcome
+
+
+CONDITION = directive("D1", "condition", conditions=(Condition(template="AS", scope=Scope()),))
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, "release"),
+        ({"kinds": ("VT",)}, "hold"),
+        ({"kinds": ("VI", "VT")}, "release"),
+        ({"giver": "C"}, "hold"),
+        ({"holder": "C"}, "hold"),
+        ({"template": "AT"}, "hold"),
+        ({"purposes": ("p",)}, "release"),
+        ({"purposes": ("q",)}, "hold"),
+        ({"until_ms": AT + 1}, "release"),
+        ({"until_ms": AT}, "hold"),
+        ({"from_ms": AT + 1}, "hold"),
+    ],
+)
+def test_condition_is_met_by_the_fitting_assurance_only(
+    change: dict[str, object], outcome: str
+) -> None:
+    found = decided(handling(), effect(CONDITION, AT), given(assurance(**change), AT))
+    assert found.outcome == outcome
+    if outcome == "release":
+        assert (found.orders, found.assurances) == (("D1",), ("P1",))
+    else:
+        assert codes(found) == ("assurance.awaiting",)
+
+
+def test_condition_waits_without_an_assurance_and_after_its_withdrawal() -> None:
+    assert decided(handling(), effect(CONDITION, AT)).outcome == "hold"
+    taken = [effect(CONDITION, AT), given(assurance(), AT), withdrawn("P1", AT + 5)]
+    assert decided(handling(), *taken, at_ms=AT + 4).outcome == "release"
+    assert decided(handling(), *taken, at_ms=AT + 5).outcome == "hold"
+
+
+def test_assurance_does_not_lift_a_stop() -> None:
+    acts = [effect(CONDITION, AT), given(assurance(), AT), effect(directive("D2"), AT)]
+    found = decided(handling(), *acts)
+    assert (found.outcome, codes(found), found.orders) == ("hold", ("directive",), ("D2",))
+
+
+def test_resumption_for_some_purposes_leaves_the_others_stopped() -> None:
+    acts = [
+        effect(directive("D1"), AT),
+        effect(directive("D2", "resume", supersedes=("D1",), purposes=("p",)), AT + 1),
+    ]
+    assert decided(handling(purpose="p"), *acts, at_ms=AT + 1).outcome == "release"
+    assert decided(handling(purpose="q"), *acts, at_ms=AT + 1).outcome == "hold"
+
+
+def test_every_reason_for_a_hold_is_told() -> None:
+    acts = [effect(directive("D1"), AT), effect(directive("D2"), AT), effect(
+        directive("D3", "condition", conditions=CONDITION.conditions), AT)]
+    found = decided(handling(markings=("tlp:red",)), *acts)
+    assert sorted(codes(found)) == [
+        "assurance.awaiting", "directive", "directive", "marking.above-limit",
+    ]
+    assert set(found.orders) == {"D1", "D2"}
+
+
+def test_limit_of_the_agreement_decides_what_marking_is_too_high() -> None:
+    standing = fold(opened(agreement(tlp_max="green")), AT)
+    for level, outcome in (("green", "release"), ("amber", "hold")):
+        item = handling(markings=(f"tlp:{level}",))
+        assert decide(standing, item, sender="A", recipient="B").outcome == outcome
