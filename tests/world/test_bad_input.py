@@ -106,13 +106,11 @@ def test_one_signature_twice_counts_once(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         directive = world.draft(Said(id="D7", issuer="B", verb="suspend"))
         good = world.sign("directive", directive, "B", "head-1")
+        enact = world.sites["B"].orders.enact
         for second in (good.signatures[0], Signature(None, good.signatures[0].sig)):
             both = (good.signatures[0], second)
             document = Envelope(good.payload_type, good.payload, both).encode()
-            enact = world.sites["B"].orders.enact
-            await refused(
-                world, NotAuthorised, "authority.quorum", lambda d=document: enact(d)
-            )
+            await refused(world, NotAuthorised, "authority.quorum", lambda d=document: enact(d))
 
     play(tmp_path, story)
 
@@ -182,7 +180,7 @@ def test_assurance_signed_without_the_power_is_refused(
         original, good.orders.import_assurance = good.orders.import_assurance, keep  # type: ignore[method-assign,assignment]  # to get hold of the document
         with pytest.raises(Conflict):
             await world.assure("W", "B", ("VI",))
-        good.orders.import_assurance = original  # type: ignore[method-assign]  # as it was
+        good.orders.import_assurance = original  # type: ignore[method-assign]  # puts the real one back
         payload = json.loads(kept[0])
         unsigned = Envelope(payload["payloadType"], _payload(payload["payload"]), ())
         for name in names:
@@ -233,17 +231,19 @@ def test_withdrawn_assurance_cannot_be_brought_again(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.assure("W", "B", ("VI",))
         site = world.sites["W"]
-        row = await site.store.read(
-            lambda view: view.document(world.promised[0].digest)
-        )
+        row = await site.store.read(lambda view: view.document(world.promised[0].digest))
         assert row is not None
         await refused(
-            world, Conflict, "assurance.replayed",
+            world,
+            Conflict,
+            "assurance.replayed",
             lambda: site.orders.import_assurance(row.envelope),
         )
         await world.withdraw(world.promised[0].id)
         await refused(
-            world, Conflict, "assurance.replayed",
+            world,
+            Conflict,
+            "assurance.replayed",
             lambda: site.orders.import_assurance(row.envelope),
         )
 
@@ -310,15 +310,23 @@ def test_reader_without_a_feed_learns_of_no_collection(tmp_path: Path) -> None:
             return ()
 
         for party, collection, agreement in (
-            ("X", "b-out", AGREEMENT), ("K", "w-out", AGREEMENT),
-            ("K", "no-such", AGREEMENT), ("K", "b-out", "A9"),
+            ("X", "b-out", AGREEMENT),
+            ("K", "w-out", AGREEMENT),
+            ("K", "no-such", AGREEMENT),
+            ("K", "b-out", "A9"),
         ):
             ask = PageAsk(
-                agreement=agreement, collection=collection, party=party, reader="x",
-                after_us=0, limit=10,
+                agreement=agreement,
+                collection=collection,
+                party=party,
+                reader="x",
+                after_us=0,
+                limit=10,
             )
             await refused(
-                world, Missing, "collection.unknown",
+                world,
+                Missing,
+                "collection.unknown",
                 lambda a=ask: delivery.page(a, render),
             )
 
@@ -421,7 +429,7 @@ def test_answer_of_a_partner_that_was_tampered_with_is_not_taken(tmp_path: Path)
                 await world.sync("W")
             assert error.value.code.startswith("peer.")
             await check(world)
-        site.answer = answer  # type: ignore[method-assign]  # gone again
+        site.answer = answer  # type: ignore[method-assign]  # takes the man out again
         await world.exchange()
 
     play(tmp_path, story)
@@ -431,15 +439,21 @@ def test_receipt_for_another_root_or_page_is_refused(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         delivery = world.sites["B"].delivery
         log = world.sites["B"].book.me.log_of(AGREEMENT)
-        pages = await world.sites["B"].store.read(lambda view: view.pages(f"{AGREEMENT}/b-out", "W"))
+        pages = await world.sites["B"].store.read(
+            lambda view: view.pages(f"{AGREEMENT}/b-out", "W")
+        )
         page = pages[0]
         await refused(
-            world, Conflict, "receipt.root",
+            world,
+            Conflict,
+            "receipt.root",
             lambda: delivery.take_receipt(log, page.index, "W", b"\0" * 32, "0" * 64),
         )
         for index, party in ((page.index, "K"), (page.index + 1000, "W")):
             await refused(
-                world, Missing, "page.unknown",
+                world,
+                Missing,
+                "page.unknown",
                 lambda i=index, p=party: delivery.take_receipt(log, i, p, page.root, "0" * 64),
             )
 

@@ -168,14 +168,29 @@ def stix_bytes(party: str, number: int) -> bytes:
     ).encode()
 
 
-def terms_of(charters: dict[str, Envelope]) -> Agreement:
-    units = {**PARTIES, READER: ("K-CG",)}
+def _powers_of(party: str) -> list[Power]:
     powers: list[tuple[tuple[Verb, ...], tuple[str, ...], int, tuple[str, ...], int | None]] = [
         (("halt",), ("duty",), 1, (), DAY_MS),
         (("condition", "narrow", "suspend"), ("head",), 2, (), None),
         (("resume",), ("head", "minister"), 3, ("minister",), None),
         (("agree", "assure", "review"), ("head",), 1, (), None),
     ]
+    return [
+        Power(
+            party=party,
+            verbs=verbs,
+            offices=offices,
+            threshold=threshold,
+            including=including,
+            duration_max_ms=limit,
+        )
+        for verbs, offices, threshold, including, limit in powers
+    ]
+
+
+def terms_of(charters: dict[str, Envelope]) -> Agreement:
+    """The agreement between the parties of these charters."""
+    units = {**PARTIES, READER: ("K-CG",)}
     return Agreement(
         id=AGREEMENT,
         title="Agreement of a simulated world",
@@ -211,18 +226,7 @@ def terms_of(charters: dict[str, Envelope]) -> Agreement:
         ),
         purposes=(Purpose(id="interdiction", title="Interdiction"),),
         assurances=(AssuranceTemplate(id=TEMPLATE, text="Agreed words", valid_max_ms=90 * DAY_MS),),
-        powers=tuple(
-            Power(
-                party=party,
-                verbs=verbs,
-                offices=offices,
-                threshold=threshold,
-                including=including,
-                duration_max_ms=limit,
-            )
-            for party in charters
-            for verbs, offices, threshold, including, limit in powers
-        ),
+        powers=tuple(power for party in charters for power in _powers_of(party)),
         from_ms=BEGIN_MS - DAY_MS,
         until_ms=BEGIN_MS + 3650 * DAY_MS,
         review_ms=BEGIN_MS + 365 * DAY_MS,

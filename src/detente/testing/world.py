@@ -15,7 +15,7 @@ from detente.gateway.draft import AssuranceDraft, DirectiveDraft, draft_assuranc
 from detente.gateway.exchange import SyncReport
 from detente.gateway.intake import Publication
 from detente.gateway.order import Enacted
-from detente.model import Choice, Condition, Directive, Scope, Withdrawal
+from detente.model import Charter, Choice, Condition, Directive, Scope, Withdrawal
 from detente.model.directive import DirectiveVerb
 from detente.proof import Ed25519Signer, Envelope, add_signature
 from detente.testing.parts import (
@@ -72,45 +72,22 @@ class World(Rows):
         parties know each other's charters and no more."""
         world = cls(folder)
         for party, units in {**PARTIES, READER: ("K-CG",)}.items():
-            world._found(party, units)
+            world.keys[party] = keys_of_party()
+            charter = charter_of_party(party, units, world.keys[party])
+            world.charters[party] = world.sign("charter", charter, party, "head-1", "head-2")
         try:
             for party in PARTIES:
                 site = Site(world, party, folder / party / "1", world.keys[party])
                 world.sites[party] = site
                 await site.open(create=True)
-                for charter in world.charters.values():
-                    await site.orders.import_charter(charter.encode())
+                for signed in world.charters.values():
+                    await site.orders.import_charter(signed.encode())
             if agreed:
                 await world.agree(world.signed_agreement())
             yield world
         finally:
             for site in world.sites.values():
                 await site.store.close()
-
-    def _found(self, party: str, units: tuple[str, ...]) -> None:
-        own = ("node", "ledger", "witness")
-        seats = [f"{office}-{i + 1}" for office, count in SEATS.items() for i in range(count)]
-        keys = {name: Ed25519Signer(Ed25519PrivateKey.generate()) for name in (*own, *seats)}
-        cards = {
-            office: tuple(
-                key_card(keys[name], f"{party} {name}")
-                for name in seats
-                if name.partition("-")[0] == office
-            )
-            for office in SEATS
-        }
-        host = f"{party.lower()}.example"
-        public = [keys[name].public for name in own]
-        node = (host, public[0], public[1], public[2]) if party in PARTIES else None
-        charter = charter_of(
-            (party, f"Service {party}", units, False),
-            cards,
-            (("head",), 2),
-            node,
-            BEGIN_MS + 3650 * DAY_MS,
-        )
-        self.keys[party] = keys
-        self.charters[party] = self.sign("charter", charter, party, "head-1", "head-2")
 
     # --- documents -------------------------------------------------------------------------
 
@@ -444,6 +421,30 @@ class World(Rows):
             known = self.known.setdefault(party, {})
             for row in rows:
                 known.setdefault(row.doc, self.now_ms())
+
+
+def keys_of_party() -> dict[str, Ed25519Signer]:
+    """New keys for a party's node and for every seat in its offices."""
+    seats = [f"{office}-{i + 1}" for office, count in SEATS.items() for i in range(count)]
+    names = ("node", "ledger", "witness", *seats)
+    return {name: Ed25519Signer(Ed25519PrivateKey.generate()) for name in names}
+
+
+def charter_of_party(party: str, units: tuple[str, ...], keys: dict[str, Ed25519Signer]) -> Charter:
+    """A party's charter; one that only reads names no node."""
+    cards = {
+        office: tuple(
+            key_card(key, f"{party} {name}")
+            for name, key in keys.items()
+            if name.partition("-")[0] == office
+        )
+        for office in SEATS
+    }
+    public = [keys[name].public for name in ("node", "ledger", "witness")]
+    host = f"{party.lower()}.example"
+    node = (host, public[0], public[1], public[2]) if party in PARTIES else None
+    named = (party, f"Service {party}", units, False)
+    return charter_of(named, cards, (("head",), 2), node, BEGIN_MS + 3650 * DAY_MS)
 
 
 async def _plain(body: bytes) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ from detente.model.scope import ACTS, DIMENSIONS, DIRECTIONS, EVERYTHING
 
 #: The last value stands for any that no scope names.
 OPEN = ("a", "b", "c", "never named")
-VALUES = {name: OPEN for name in DIMENSIONS} | {"direction": DIRECTIONS, "act": ACTS}
+VALUES = dict.fromkeys(DIMENSIONS, OPEN) | {"direction": DIRECTIONS, "act": ACTS}
 
 
 def choices(name: str) -> st.SearchStrategy[Choice]:

@@ -104,7 +104,10 @@ def agreement(**fields: object) -> Agreement:
         ),
         collections=(
             Collection(
-                name="c", id="5f0c7a52-3f6e-4c7e-9d0a-0e3f4b1c2d01", title="C", sender="A",
+                name="c",
+                id="5f0c7a52-3f6e-4c7e-9d0a-0e3f4b1c2d01",
+                title="C",
+                sender="A",
                 readers=("B",),
             ),
         ),
@@ -117,8 +120,12 @@ def agreement(**fields: object) -> Agreement:
         assurances=(AssuranceTemplate(id="AS", text="words", valid_max_ms=5_000),),
         powers=tuple(
             Power(
-                party=party, verbs=verbs, offices=offices, threshold=threshold,
-                including=including, duration_max_ms=limit,
+                party=party,
+                verbs=verbs,
+                offices=offices,
+                threshold=threshold,
+                including=including,
+                duration_max_ms=limit,
             )  # type: ignore[arg-type]  # plain tuples of the verbs above
             for party in "AB"
             for verbs, offices, threshold, including, limit in POWERS
@@ -140,9 +147,18 @@ def opened(terms: Agreement | None = None) -> list[Act]:
 
 def directive(name: str, verb: DirectiveVerb = "suspend", **fields: object) -> Directive:
     made = Directive(
-        id=name, agreement="A1", agreement_digest=digest(encode(agreement())), issuer="A",
-        office="head", verb=verb, scope=Scope(), drafted_ms=FROM, sign_by_ms=UNTIL,
-        review_ms=None if verb == "resume" else UNTIL, reason="r", nonce="0" * 32,
+        id=name,
+        agreement="A1",
+        agreement_digest=digest(encode(agreement())),
+        issuer="A",
+        office="head",
+        verb=verb,
+        scope=Scope(),
+        drafted_ms=FROM,
+        sign_by_ms=UNTIL,
+        review_ms=None if verb == "resume" else UNTIL,
+        reason="r",
+        nonce="0" * 32,
     )
     return msgspec.structs.replace(made, **fields)
 
@@ -153,9 +169,17 @@ def effect(order: Directive, at_ms: int) -> DirectiveEffect:
 
 def assurance(name: str = "P1", **fields: object) -> Assurance:
     made = Assurance(
-        id=name, agreement="A1", agreement_digest=digest(encode(agreement())), giver="B",
-        holder="A", template="AS", kinds=("VI",), from_ms=FROM, until_ms=FROM + 5_000,
-        office="head", nonce="0" * 32,
+        id=name,
+        agreement="A1",
+        agreement_digest=digest(encode(agreement())),
+        giver="B",
+        holder="A",
+        template="AS",
+        kinds=("VI",),
+        from_ms=FROM,
+        until_ms=FROM + 5_000,
+        office="head",
+        nonce="0" * 32,
     )
     return msgspec.structs.replace(made, **fields)
 
@@ -173,8 +197,13 @@ def withdrawn(name: str, at_ms: int) -> AssuranceWithdrawn:
 
 def handling(kind: str = "VI", **fields: object) -> Handling:
     made = Handling(
-        collection="c", kind=kind, stix_type="infrastructure", originator="A", unit="U",
-        purpose="p", grade="x:1",
+        collection="c",
+        kind=kind,
+        stix_type="infrastructure",
+        originator="A",
+        unit="U",
+        purpose="p",
+        grade="x:1",
     )
     return msgspec.structs.replace(made, **fields)
 

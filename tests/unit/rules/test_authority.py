@@ -94,7 +94,10 @@ def test_named_office_must_be_among_the_signers(
     names: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     power = Power(
-        party="A", verbs=("resume",), offices=("head", "minister"), threshold=3,
+        party="A",
+        verbs=("resume",),
+        offices=("head", "minister"),
+        threshold=3,
         including=("minister",),
     )
     tally = tally_quorum(power, charter("A"), [keyid(name) for name in names])
@@ -104,14 +107,19 @@ def test_named_office_must_be_among_the_signers(
 
 @pytest.mark.parametrize(
     ("names", "met"),
-    [(("anna-1", "anna-2"), False), (("anna-1", "carla"), True), (("ben", "carla"), True),
-     (("carla", "minister"), False)],
+    [
+        (("anna-1", "anna-2"), False),
+        (("anna-1", "carla"), True),
+        (("ben", "carla"), True),
+        (("carla", "minister"), False),
+    ],
 )
-def test_one_person_does_not_stand_for_two_named_offices(
-    names: tuple[str, ...], met: bool
-) -> None:
+def test_one_person_does_not_stand_for_two_named_offices(names: tuple[str, ...], met: bool) -> None:
     power = Power(
-        party="A", verbs=("resume",), offices=("deputy", "head", "minister"), threshold=2,
+        party="A",
+        verbs=("resume",),
+        offices=("deputy", "head", "minister"),
+        threshold=2,
         including=("deputy", "head"),
     )
     assert tally_quorum(power, charter("A"), [keyid(name) for name in names]).met is met
@@ -191,9 +199,14 @@ def test_halt_ends_within_a_day(end: int | None, code: str) -> None:
 def test_halt_is_given_once_until_a_quorum_has_spoken() -> None:
     first = effect(directive("H1", "halt", end_ms=AT + 100), AT)
     again = directive("H2", "halt", end_ms=AT + 900)
-    assert enacted(again, "duty", on=standing(first, at_ms=AT + 50), at_ms=AT + 50) == "directive.halt-again"
+    assert (
+        enacted(again, "duty", on=standing(first, at_ms=AT + 50), at_ms=AT + 50)
+        == "directive.halt-again"
+    )
     over = AT + 200
-    assert enacted(again, "duty", on=standing(first, at_ms=over), at_ms=over) == "directive.halt-again"
+    assert (
+        enacted(again, "duty", on=standing(first, at_ms=over), at_ms=over) == "directive.halt-again"
+    )
     spoken = effect(directive("D1", end_ms=AT + 150), AT + 120)
     assert enacted(again, "duty", on=standing(first, spoken, at_ms=over), at_ms=over) == "ok"
     partners = effect(directive("H0", "halt", issuer="B", end_ms=AT + 100), AT)
@@ -302,7 +315,9 @@ def test_charters_follow_each_other_by_one(version: int, ok: bool) -> None:
 
 def test_first_charter_is_version_one() -> None:
     with pytest.raises(Conflict):
-        check_charter(signed("charter", charter("A", version=2), "ben", "carla"), None, exercise=False)
+        check_charter(
+            signed("charter", charter("A", version=2), "ben", "carla"), None, exercise=False
+        )
 
 
 @pytest.mark.parametrize(("expires", "code"), [(AT, "authority.charter-expired"), (AT + 1, "ok")])

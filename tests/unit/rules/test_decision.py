@@ -116,7 +116,10 @@ def test_order_holds_what_its_scope_covers_and_nothing_else(
 
 def test_stop_by_the_recipient_holds_at_the_sender_and_a_third_partys_does_not() -> None:
     incoming = Scope(direction=Choice.of("in"))
-    assert decided(handling(), effect(directive("D1", issuer="B", scope=incoming), AT)).outcome == "hold"
+    assert (
+        decided(handling(), effect(directive("D1", issuer="B", scope=incoming), AT)).outcome
+        == "hold"
+    )
     assert decided(handling(), effect(directive("D1", issuer="C"), AT)).outcome == "release"
 
 
@@ -198,11 +201,17 @@ def test_resumption_for_some_purposes_leaves_the_others_stopped() -> None:
 
 
 def test_every_reason_for_a_hold_is_told() -> None:
-    acts = [effect(directive("D1"), AT), effect(directive("D2"), AT), effect(
-        directive("D3", "condition", conditions=CONDITION.conditions), AT)]
+    acts = [
+        effect(directive("D1"), AT),
+        effect(directive("D2"), AT),
+        effect(directive("D3", "condition", conditions=CONDITION.conditions), AT),
+    ]
     found = decided(handling(markings=("tlp:red",)), *acts)
     assert sorted(codes(found)) == [
-        "assurance.awaiting", "directive", "directive", "marking.above-limit",
+        "assurance.awaiting",
+        "directive",
+        "directive",
+        "marking.above-limit",
     ]
     assert set(found.orders) == {"D1", "D2"}
 

@@ -37,10 +37,16 @@ def test_agreement_is_in_force_from_its_first_to_before_its_last_instant(
 
 def test_without_acts_nothing_is_in_force() -> None:
     standing = fold([], 5)
-    assert (standing.agreement, standing.agreement_in_force, standing.next_ms) == (None, False, None)
+    assert (standing.agreement, standing.agreement_in_force, standing.next_ms) == (
+        None,
+        False,
+        None,
+    )
 
 
-@pytest.mark.parametrize(("at_ms", "stands"), [(1999, False), (2000, True), (2999, True), (3000, False)])
+@pytest.mark.parametrize(
+    ("at_ms", "stands"), [(1999, False), (2000, True), (2999, True), (3000, False)]
+)
 def test_order_stands_from_its_act_to_before_its_end(at_ms: int, stands: bool) -> None:
     assert names(at_ms, effect(directive("D1", end_ms=3000), 2000)) == ["D1"] * stands
 
