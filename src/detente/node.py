@@ -44,6 +44,7 @@ from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
 from detente.gateway.order import Orders
+from detente.gateway.outcomes import Outcomes
 from detente.gateway.review import Review
 from detente.gateway.witness import Witness
 from detente.ports import Store
@@ -198,11 +199,12 @@ class Node:
         self.clock = clock
         self.gate = Gate(clock)
         self.book = Book(store, clock, identity_of(folder, config))
-        self.orders = Orders(self.book, self.gate, self._changed)
-        self.delivery = Delivery(self.book, self.gate, self.orders.tick)
+        self.outcomes = Outcomes(self.book)
+        self.orders = Orders(self.book, self.gate, self.outcomes, self._changed)
+        self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
         self.intake = Intake(self.book, self.gate, limits, self._changed)
-        self.ask = Ask(self.book, self.gate)
+        self.ask = Ask(self.book, self.gate, self.outcomes)
         self.review = Review(self.book, self.gate, self._changed)
         self.courier = HTTPCourier()
         self.witness = Witness(self.book, self.courier, folder.signer("witness"))
@@ -239,6 +241,7 @@ class Node:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
         await self.courier.close()
+        await self.outcomes.flush()
         await self.store.close()
 
     async def export(self, out: Path) -> dict[str, object]:
@@ -246,6 +249,7 @@ class Node:
         contents. What it holds is told."""
         if not out.is_absolute() or out.exists():
             raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
+        await self.outcomes.flush()
         index = await self.store.read(
             lambda view: write_copy(view, out, self.config, self.book.agreements())
         )

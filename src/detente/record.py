@@ -1,9 +1,9 @@
 """Record: a node's ledgers and signed documents as files, written and checked.
 
-    manifest.json                 SHA-256 of every other file
-    record.json                   whose it is, which ledgers, which documents
-    ledgers/<n>/checkpoint …      each ledger as C2SP ``tlog-tiles``
-    documents/<digest>.json       each signed document (DSSE)
+manifest.json                 SHA-256 of every other file
+record.json                   whose it is, which ledgers, which documents
+ledgers/<n>/checkpoint …      each ledger as C2SP ``tlog-tiles``
+documents/<digest>.json       each signed document (DSSE)
 """
 
 from __future__ import annotations
@@ -53,17 +53,13 @@ def write_copy(view: View, out: Path, config: Config, agreements: tuple[str, ...
         party=config.party, exercise=config.exercise, ledgers=tuple(places), documents=documents
     )
     (out / INDEX_NAME).write_bytes(encode(index))
-    digests = {
-        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _names(out)
-    }
+    digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _names(out)}
     (out / MANIFEST_NAME).write_bytes(canonical(digests))
     return index
 
 
 def _names(place: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()
-    )
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
 
 
 def verify_copy(place: Path) -> Report:

@@ -387,14 +387,9 @@ class API:
 
     async def _client_remove(self, request: Request) -> object:
         name = request.path_params["name"]
-        now_ms = self._parts.book.now_ms()
-        row = await self._parts.store.read(lambda view: view.credential(name))
-        if row is None or row.removed_ms is not None:
-            raise Missing("client.unknown", f"Expected a known client, got {name}.")
-        gone = msgspec.structs.replace(row, removed_ms=now_ms)
-        await self._parts.store.write(lambda tx: tx.put_credential(gone))
+        row = await self._parts.guard.remove_client(name)
         await self._enter("credential", ref=name, party=row.party, outcome="removed")
-        return {"name": name, "removed_ms": now_ms}
+        return {"name": name, "removed_ms": row.removed_ms}
 
     async def _enter(self, act: ActName, **fields: str) -> None:
         """Record an act of the operator in the node's own ledger."""

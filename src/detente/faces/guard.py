@@ -16,9 +16,10 @@ from collections import OrderedDict
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec.structs import replace
 from starlette.requests import Request
 
-from detente.errors import NotAuthorised
+from detente.errors import Missing, NotAuthorised
 from detente.faces.http import basic_credentials
 from detente.ports import Clock, CredentialRow, Store
 
@@ -41,6 +42,7 @@ class Guard:
         self._decoy = self._hasher.hash(secrets.token_hex(16))
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, int] = OrderedDict()
+        self._rows: dict[str, CredentialRow] = {}
         self._room = asyncio.Semaphore(_CHECKS_MAX)
 
     def operator(self, request: Request) -> None:
@@ -61,11 +63,20 @@ class Guard:
         if given is None:
             raise NotAuthorised("auth.missing", "Expected HTTP Basic credentials, got none.")
         name, password = given
-        row = await self._store.read(lambda view: view.credential(name))
+        row = await self._credential(name)
         alive = row if row is not None and row.removed_ms is None else None
         if not await self._right(alive, name, password) or alive is None:
             raise NotAuthorised("auth.wrong", "Expected a known name and its password.")
         return alive.party, alive.name
+
+    async def _credential(self, name: str) -> CredentialRow | None:
+        """The stored credential. Kept in memory while it is right: only this object writes."""
+        if name not in self._rows:
+            row = await self._store.read(lambda view: view.credential(name))
+            if row is None:
+                return None
+            self._rows[name] = row
+        return self._rows[name]
 
     async def _right(self, row: CredentialRow | None, name: str, password: str) -> bool:
         stored = row.secret_hash if row else self._decoy
@@ -96,5 +107,18 @@ class Guard:
             secret_hash=await asyncio.to_thread(self._hasher.hash, password),
             created_ms=self._clock.now_us() // 1000,
         )
-        await self._store.write(lambda tx: tx.put_credential(row))
+        await self._put(row)
         return password
+
+    async def remove_client(self, name: str) -> CredentialRow:
+        """Take a credential away; from then on it opens nothing."""
+        row = await self._store.read(lambda view: view.credential(name))
+        if row is None or row.removed_ms is not None:
+            raise Missing("client.unknown", f"Expected a known client, got {name}.")
+        gone = replace(row, removed_ms=self._clock.now_us() // 1000)
+        await self._put(gone)
+        return gone
+
+    async def _put(self, row: CredentialRow) -> None:
+        await self._store.write(lambda tx: tx.put_credential(row))
+        self._rows.pop(row.name, None)

@@ -81,8 +81,8 @@ class Peer:
             until_received=True,
         )
 
-        async def ended(*, complete: bool) -> None:
-            await self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+        def ended(*, complete: bool) -> None:
+            self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
 
         return ClearedResponse(self._gate, ready.cleared, ended, media_type=MEDIA)
 

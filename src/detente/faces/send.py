@@ -9,7 +9,7 @@ byte could still leave.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from starlette.responses import Response
@@ -28,7 +28,7 @@ PIECE_BYTES = 64 * 1024
 class Ended(Protocol):
     """Told once how a send ended."""
 
-    def __call__(self, *, complete: bool) -> Awaitable[None]: ...
+    def __call__(self, *, complete: bool) -> None: ...
 
 
 class ClearedResponse(Response):
@@ -60,7 +60,7 @@ class ClearedResponse(Response):
             entry = self._gate.open(self._cleared, connection)
         except Conflict:
             # An order came between clearing and sending. Nothing has been written.
-            await self._ended(complete=False)
+            self._ended(complete=False)
             await _busy(send)
             return
         try:
@@ -73,7 +73,7 @@ class ClearedResponse(Response):
             if not complete:
                 connection.cut()
             complete = self._gate.done(entry) and complete
-            await self._ended(complete=complete)
+            self._ended(complete=complete)
 
     async def _write(self, connection: Connection, send: Send) -> bool:
         if not self._cleared.stands():

@@ -200,8 +200,8 @@ class TAXII:
         if isinstance(ready, Nothing):
             return _answer({}) if ready.stopped is None else _stopped(ready.stopped)
 
-        async def ended(*, complete: bool) -> None:
-            await self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+        def ended(*, complete: bool) -> None:
+            self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
 
         return ClearedResponse(
             self._gate,

@@ -14,6 +14,7 @@ from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.deliver import PEER
 from detente.gateway.feeds import decide_for, decode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
+from detente.gateway.outcomes import Outcomes
 from detente.model import Agreement, Handling, decode, object_key
 from detente.model.names import Record
 from detente.ports import PageRow, View
@@ -131,8 +132,9 @@ class TraceLine(Record, frozen=True, kw_only=True):
 class Ask:
     """Questions to a node."""
 
-    def __init__(self, book: Book, gate: Gate) -> None:
+    def __init__(self, book: Book, gate: Gate, outcomes: Outcomes) -> None:
         self._book = book
+        self._outcomes = outcomes
         self._gate = gate
 
     # --- standing --------------------------------------------------------------------------
@@ -171,6 +173,7 @@ class Ask:
     async def feeds(self, agreement: str, party: str | None = None) -> tuple[CountLine, ...]:
         """For every feed and handling: the outcome, its reasons, and counts by state."""
         current = self.current(agreement)
+        await self._outcomes.flush()
         return await self._book.store.read(
             lambda view: tuple(self._count_lines(view, current, party))
         )
@@ -206,6 +209,7 @@ class Ask:
     async def held(self, agreement: str, party: str | None = None) -> tuple[HeldItem, ...]:
         """The items that wait, oldest first in each feed, up to ``ITEMS_MAX``."""
         current = self.current(agreement)
+        await self._outcomes.flush()
         return await self._book.store.read(
             lambda view: tuple(self._held_items(view, current, party))[:ITEMS_MAX]
         )
@@ -245,6 +249,7 @@ class Ask:
     async def trace(self, stix_id: str, agreement: str | None = None) -> tuple[TraceLine, ...]:
         """Where every version of an object stands towards every party (R48): derived from the
         feed's ranges and the pages that carried it; ``Missing`` if nobody has it."""
+        await self._outcomes.flush()
         agreements = [agreement] if agreement else list(self._gate.agreements())
         lines = await self._book.store.read(
             lambda view: [

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 import msgspec
 
@@ -21,12 +20,13 @@ from detente.errors import Conflict, Missing, Unavailable
 from detente.gateway.book import Book, acts_key, collection_key
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.gate import Cleared, Current, Gate, Shipment
+from detente.gateway.outcomes import Outcomes, PageEnd, numbers_of
 from detente.gateway.stopped import stopped_of
 from detente.model import Handling, decode, object_key
 from detente.model.transfer import Stopped
 from detente.ports import Block, FeedRow, Opening, PageRow, Tx, View
 from detente.proof import leaf_hash, root_of
-from detente.rules.feed import Feed, Grant, Point, point_of, received, segments, served, time_of
+from detente.rules.feed import Feed, Grant, Point, point_of, received, segments, time_of
 
 __all__ = ["PEER", "Delivery", "Gathered", "Nothing", "PageAsk", "Ready"]
 
@@ -101,8 +101,15 @@ Render = Callable[[Sheet], Awaitable[tuple[bytes, ...]]]
 class Delivery:
     """Gathers, records, has cleared, and closes pages; takes receipts."""
 
-    def __init__(self, book: Book, gate: Gate, tick: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        gate: Gate,
+        outcomes: Outcomes,
+        tick: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._book = book
+        self._outcomes = outcomes
         self._gate = gate
         self._tick = tick
         self._kept = _Kept(KEPT_BYTES_MAX)
@@ -119,9 +126,7 @@ class Delivery:
             current = self._gate.current(ask.agreement)
             if current is None:
                 raise _no_feed(ask)
-            gathered, handlings = await self._book.store.read(
-                lambda view: self._gather(view, ask)
-            )
+            gathered, handlings = await self._book.store.read(lambda view: self._gather(view, ask))
             if gathered is None:
                 return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
             try:
@@ -142,7 +147,7 @@ class Delivery:
             try:
                 cleared = self._gate.clear(shipment, epoch=current.epoch)
             except Conflict:
-                await self.ended(sheet.page, gathered, ask, complete=False)
+                self.ended(sheet.page, gathered, ask, complete=False)
                 continue
             return Ready(cleared=cleared, page=sheet.page, gathered=gathered)
         raise Unavailable("gate.moving", "Expected a standing that holds still, got changes.")
@@ -164,6 +169,8 @@ class Delivery:
                 next_ms is not None and at_ms >= next_ms
             ):
                 raise Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
+            # Not before the check above: what it refuses is undone, and this must not be.
+            self._outcomes.apply(tx)
             index, opening = book.write_root_entry(
                 tx,
                 log,
@@ -202,30 +209,18 @@ class Delivery:
             page=page, gathered=gathered, opening=opening, current=current, handlings=handlings
         )
 
-    async def ended(
-        self, page: PageRow, gathered: Gathered, ask: PageAsk, *, complete: bool
-    ) -> None:
+    def ended(self, page: PageRow, gathered: Gathered, ask: PageAsk, *, complete: bool) -> None:
         """Record how a send ended. A complete one moves the feed's mark, unless the reader
         answers with receipts; one that was cut counts as not served."""
-        book = self._book
-        outcome: Literal["served", "cut"] = "served" if complete else "cut"
-
-        def work(tx: Tx) -> None:
-            known = tx.page(page.log, page.index)
-            if known is None or known.outcome != "open":
-                return
-            tx.end_page(page.log, page.index, outcome)
-            tx.append_entry(
-                page.log, book.entry("page.end", page=page.index, outcome=outcome)
+        moves = complete and not ask.until_received and not ask.ids
+        self._outcomes.add(
+            PageEnd(
+                page=page,
+                complete=complete,
+                until=gathered.until if moves else None,
+                types=ask.types,
             )
-            if complete and not ask.until_received and not ask.ids:
-                row = tx.feed(page.collection, page.party)
-                if row is not None:
-                    feed = decode_feed(row.value)
-                    only = self._only(tx, page.collection, ask)
-                    _put(tx, row, served(feed, gathered.until, only))
-
-        await book.store.write(work)
+        )
 
     async def take_receipt(
         self, log: str, index: int, party: str, root: bytes, digest: str
@@ -261,15 +256,6 @@ class Delivery:
 
     # --- gathering -------------------------------------------------------------------------
 
-    def _only(self, view: View, key: str, ask: PageAsk) -> frozenset[int] | None:
-        if not ask.types:
-            return None
-        return frozenset(
-            number
-            for number, data in view.handlings(key).items()
-            if decode(data, Handling).stix_type in ask.types
-        )
-
     def _gather(self, view: View, ask: PageAsk) -> tuple[Gathered | None, dict[int, Handling]]:
         key = collection_key(ask.agreement, ask.collection)
         row = view.feed(key, ask.party)
@@ -283,7 +269,7 @@ class Delivery:
             else None
         )
         feed: Feed = decode_feed(row.value)
-        for grant in segments(feed, after, self._only(view, key, ask)):
+        for grant in segments(feed, after, numbers_of(view, key, ask.types)):
             if not gather.take(grant, wanted):
                 break
         gathered = gather.finish()
@@ -322,14 +308,16 @@ class _Kept:
 
     def __init__(self, bytes_max: int) -> None:
         self._room = bytes_max
-        self._stretches: OrderedDict[tuple[str, int, int, frozenset[int]], tuple[_Stretch, bytes]] = (
-            OrderedDict()
-        )
+        self._stretches: OrderedDict[
+            tuple[str, int, int, frozenset[int]], tuple[_Stretch, bytes]
+        ] = OrderedDict()
 
     def get(self, key: tuple[str, int, int, frozenset[int]]) -> tuple[_Stretch, bytes] | None:
         return self._stretches.get(key)
 
-    def put(self, key: tuple[str, int, int, frozenset[int]], stretch: _Stretch, root: bytes) -> None:
+    def put(
+        self, key: tuple[str, int, int, frozenset[int]], stretch: _Stretch, root: bytes
+    ) -> None:
         if len(stretch.body) > self._room // 4:
             return
         self._room -= len(stretch.body)

@@ -126,7 +126,7 @@ class Intake:
         await self._gate.settled(publication.agreement)
         current = self._gate.current(publication.agreement)
         agreement, collection = _collection(current, publication)
-        assert current is not None  # noqa: S101  # _collection has refused otherwise
+        assert current is not None  # _collection has refused otherwise
         stated = _stated(publication, agreement, collection)
         limits = self._limits
         done = await asyncio.to_thread(cut, publication.body, limits)

@@ -19,6 +19,7 @@ from detente.errors import Conflict, Missing, NotAuthorised
 from detente.gateway.book import Book, acts_key
 from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
 from detente.gateway.gate import Current, Cut, Gate
+from detente.gateway.outcomes import Outcomes
 from detente.model import Agreement, Charter, Directive, Head, Signer, decode
 from detente.model.acts import ActName
 from detente.model.names import Record
@@ -57,8 +58,11 @@ class Enacted(Record, frozen=True, kw_only=True):
 class Orders:
     """Charters, agreements, directives and assurances; the clock's own changes; expiry."""
 
-    def __init__(self, book: Book, gate: Gate, released: Callable[[], None]) -> None:
+    def __init__(
+        self, book: Book, gate: Gate, outcomes: Outcomes, released: Callable[[], None]
+    ) -> None:
         self._book = book
+        self._outcomes = outcomes
         self._gate = gate
         self._released = released
         self._turn = asyncio.Lock()
@@ -198,7 +202,9 @@ class Orders:
             )
             # Also one that is over: what was taken back does not count again, so recording it
             # anew would only say something that does not hold.
-            given = (a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven))
+            given = (
+                a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven)
+            )
             if any(act.assurance.id == assurance.id for act in given):
                 raise Conflict(
                     "assurance.replayed", f"Expected a new one, got {assurance.id} again."
@@ -336,6 +342,8 @@ class Orders:
         change = Change(current=current, party=book.me.party, now_us=book.clock.now_us())
 
         def work(tx: Tx) -> None:
+            # What was served to its end before the cut must count before the mark is used.
+            self._outcomes.apply(tx)
             for cut in cuts:
                 tx.end_page(cut.log, cut.index, "cut")
             for entry in change_feeds(tx, change, book):

@@ -92,9 +92,7 @@ def _touches(
     return mine is not None and any(meets(scope, mine) for scope in scopes)
 
 
-def _waits(
-    terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]
-) -> bool:
+def _waits(terms: Agreement, standing: Standing, order: Order, between: tuple[str, Flow]) -> bool:
     """True if some kind of the flow still waits: what was assured for others does not serve it."""
     own, flow = between
     mine = _flow_scope(terms, order, own, flow)

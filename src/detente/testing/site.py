@@ -19,6 +19,7 @@ from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate, Send
 from detente.gateway.intake import Intake
 from detente.gateway.order import Orders
+from detente.gateway.outcomes import Outcomes
 from detente.gateway.review import Review
 from detente.gateway.witness import Witness
 from detente.model import encode
@@ -112,11 +113,12 @@ class Site:
             signer=keys["node"],
         )
         self.book = Book(self.store, clock, me)
-        self.orders = Orders(self.book, self.gate, _nothing)
-        self.delivery = Delivery(self.book, self.gate, self.orders.tick)
+        self.outcomes = Outcomes(self.book)
+        self.orders = Orders(self.book, self.gate, self.outcomes, _nothing)
+        self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         self.intake = Intake(self.book, self.gate, Limits(), _nothing)
         self.review = Review(self.book, self.gate, _nothing)
-        self.ask = Ask(self.book, self.gate)
+        self.ask = Ask(self.book, self.gate, self.outcomes)
         courier = Courier(self.world)
         self.witness = Witness(self.book, courier, keys["witness"])
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, courier)
@@ -175,7 +177,8 @@ class Site:
             self.world.left(self.party, ask.party, ready.gathered.body)
         if fault != "crash":
             complete = whole and fault not in ("cut", "late")
-            await self.delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+            self.delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+            await self.outcomes.flush()
         return b"".join(ready.cleared.shipment.chunks) if whole else None
 
 

@@ -25,7 +25,8 @@ def _folder() -> Path:
     places = spec.submodule_search_locations if spec else None
     if not places:
         raise Broken(
-            "stix.schemas", "Expected the package stix2-validator with its schemas, got none.",
+            "stix.schemas",
+            "Expected the package stix2-validator with its schemas, got none.",
             hint="Install the project's locked requirements again (`make setup`).",
         )
     return Path(next(iter(places))) / "schemas-2.1" / "schemas"

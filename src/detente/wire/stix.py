@@ -154,7 +154,7 @@ def _objects(body: bytes) -> list[msgspec.Raw]:
 
 
 def _text(raw: msgspec.Raw | None) -> str:
-    value = load(bytes(raw)) if raw is not None and len(bytes(raw)) < 300 else None  # noqa: PLR2004  # a type is short
+    value = load(bytes(raw)) if raw is not None and len(bytes(raw)) < 300 else None  # a type is short
     return value if isinstance(value, str) else ""
 
 
@@ -205,7 +205,7 @@ def _object(
 
 def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
     """Common properties without which an object cannot be told from another (3.2)."""
-    if not isinstance(kind, str) or not 2 <= len(kind) <= 250 or not _TYPE.match(kind):  # noqa: PLR2004  # STIX 2.1, 3.1; one letter less than the standard's three, as real types have
+    if not isinstance(kind, str) or not 2 <= len(kind) <= 250 or not _TYPE.match(kind):  # STIX 2.1, 3.1; one letter less than the standard's three, as real types have
         raise Invalid("stix.type", f"Expected a type of STIX, got {kind!r:.80}.", path="$.type")
     if kind == "bundle":
         raise Invalid("stix.bundle", "Expected an object, got a bundle inside.", path="$.type")
@@ -253,7 +253,7 @@ def _warnings(
         for error in schema.iter_errors(value):
             place = "$" + "".join(f".{part}" for part in error.instance_path)
             found.append(Warning_("stix.schema", str(error.message)[:300], place))
-            if len(found) >= 10:  # noqa: PLR2004  # enough to see what is wrong
+            if len(found) >= 10:  # enough to see what is wrong
                 break
         if limits.strict:
             raise Invalid("stix.schema", found[0].sentence, path=found[0].path)
