@@ -104,7 +104,7 @@ def test_note_verifies_and_no_flipped_bit_does() -> None:
     assert verify_checkpoint(NOTE, log).size == 5
     assert verify_cosignature(parse_note(NOTE), witness) > 0
     good = verify_checkpoint(NOTE, log)
-    body = NOTE.index("\n\n".encode())
+    body = NOTE.index(b"\n\n")
     for at in range(body):
         for bit in range(8):
             broken = bytearray(NOTE)

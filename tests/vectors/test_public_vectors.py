@@ -51,7 +51,12 @@ def test_inclusion_vectors_agree() -> None:
     for file in files:
         v = json.loads(file.read_text())
         got = holds(
-            check_inclusion, raw(v["leafHash"]), v["leafIdx"], v["treeSize"], proof(v), raw(v["root"])
+            check_inclusion,
+            raw(v["leafHash"]),
+            v["leafIdx"],
+            v["treeSize"],
+            proof(v),
+            raw(v["root"]),
         )
         assert got is not v["wantErr"], file.name
 
@@ -76,7 +81,9 @@ def test_tessera_log_is_rebuilt_byte_for_byte() -> None:
     entries = split_bundle((log / entries_path(0, 15)).read_bytes())
     size, stored = 0, {}
     for entry in entries:
-        done = integrate(size, lambda level, index: stored.get((level, index), b""), [leaf_hash(entry)])
+        done = integrate(
+            size, lambda level, index: stored.get((level, index), b""), [leaf_hash(entry)]
+        )
         size = done.size
         for tile in done.tiles:
             stored[tile.level, tile.index] = tile.hashes

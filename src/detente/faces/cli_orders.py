@@ -128,8 +128,6 @@ def directive_draft(
     as_json: Json = False,
 ) -> None:
     """Write a directive that officers can sign."""
-    client = NodeClient(folder)
-    node = client.get("/api/node")
     scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
     fields: dict[str, Any] = {
         "agreement": agreement,
@@ -147,16 +145,23 @@ def directive_draft(
         fields["remains"] = msgspec.to_builtins(scope_of(except_kind=remains_except_kind))
     if lasts:
         fields["lasts_ms"] = span_ms(lasts)
-    if review_in:
-        fields["review_ms"] = node["now_ms"] + span_ms(review_in)
-    drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
-    kind_of = payload_type("directive", exercise=node["exercise"])
-    write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
+    _write_draft(NodeClient(folder), fields, out, review_in)
     answer(
         {"file": str(out)},
         as_json=as_json,
         words=lambda: tell(f"Written to {out}; sign it with `detente directive sign`."),
     )
+
+
+def _write_draft(
+    client: NodeClient, fields: dict[str, Any], out: Path, review_in: str | None
+) -> None:
+    node = client.get("/api/node")
+    if review_in:
+        fields["review_ms"] = node["now_ms"] + span_ms(review_in)
+    drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
+    kind_of = payload_type("directive", exercise=node["exercise"])
+    write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
 
 
 def _condition(text: str, scope: Scope) -> dict[str, Any]:

@@ -183,13 +183,13 @@ class Exchange:
     async def _post(self, row: PeerRow, what: str, **fields: object) -> bytes:
         serial = await self._book.store.write(lambda tx: _next_serial(tx, self._book))
         request = Request(
-            what=what,  # type: ignore[arg-type]  # the callers are in this class
+            what=what,  # type: ignore[arg-type]  # the callers, all in this class, name a request
             sender=self._book.me.party,
             to=row.party,
             agreement=row.agreement,
             exercise=self._book.me.exercise,
             serial=serial,
-            **fields,  # type: ignore[arg-type]  # as above
+            **fields,  # type: ignore[arg-type]  # the callers, all in this class, name its fields
         )
         body = self._partners.signed("request", request)
         return await self._courier.post(row.address, f"/peer/v1/{what}", body)

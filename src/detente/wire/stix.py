@@ -140,7 +140,11 @@ def _objects(body: bytes) -> list[msgspec.Raw]:
         if "objects" not in fields:
             if b'"' + b'type"' in body and _text(fields.get("type")) != "bundle":
                 return [msgspec.Raw(body.strip())]
-            if _text(fields.get("type")) == "bundle" or not fields or set(fields) <= {"more", "next"}:
+            if (
+                _text(fields.get("type")) == "bundle"
+                or not fields
+                or set(fields) <= {"more", "next"}
+            ):
                 _check_around(body, fields)
                 return []
             raise Invalid(
@@ -154,7 +158,9 @@ def _objects(body: bytes) -> list[msgspec.Raw]:
 
 
 def _text(raw: msgspec.Raw | None) -> str:
-    value = load(bytes(raw)) if raw is not None and len(bytes(raw)) < 300 else None  # a type is short
+    value = (
+        load(bytes(raw)) if raw is not None and len(bytes(raw)) < 300 else None
+    )  # a type is short
     return value if isinstance(value, str) else ""
 
 
@@ -205,7 +211,9 @@ def _object(
 
 def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
     """Common properties without which an object cannot be told from another (3.2)."""
-    if not isinstance(kind, str) or not 2 <= len(kind) <= 250 or not _TYPE.match(kind):  # STIX 2.1, 3.1; one letter less than the standard's three, as real types have
+    if (
+        not isinstance(kind, str) or not 2 <= len(kind) <= 250 or not _TYPE.match(kind)
+    ):  # STIX 2.1, 3.1; one letter less than the standard's three, as real types have
         raise Invalid("stix.type", f"Expected a type of STIX, got {kind!r:.80}.", path="$.type")
     if kind == "bundle":
         raise Invalid("stix.bundle", "Expected an object, got a bundle inside.", path="$.type")
@@ -216,11 +224,15 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
     version = value.get("spec_version")
     if kind in _OBSERVABLES:
         if version not in (None, "2.1"):
-            raise Invalid("stix.version", f"Expected 2.1, got {version!r:.20}.", path="$.spec_version")
+            raise Invalid(
+                "stix.version", f"Expected 2.1, got {version!r:.20}.", path="$.spec_version"
+            )
     elif version != "2.1":
         raise Invalid(
-            "stix.version", f"Expected spec_version 2.1, got {version!r:.20}.",
-            hint="Objects of STIX 2.0 have none; convert them.", path="$.spec_version",
+            "stix.version",
+            f"Expected spec_version 2.1, got {version!r:.20}.",
+            hint="Objects of STIX 2.0 have none; convert them.",
+            path="$.spec_version",
         )
     for name in ("created", "modified"):
         time = value.get(name)
@@ -233,7 +245,9 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
             continue
         if not (isinstance(time, str) and _TIME.match(time)):
             raise Invalid(
-                "stix.time", f"Expected a time in UTC as {name}, got {time!r:.60}.", path=f"$.{name}"
+                "stix.time",
+                f"Expected a time in UTC as {name}, got {time!r:.60}.",
+                path=f"$.{name}",
             )
     refs = value.get("object_marking_refs")
     if refs is not None and not (

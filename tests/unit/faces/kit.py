@@ -137,10 +137,10 @@ class Site:
         draft = DirectiveDraft(
             agreement="T1",
             id=name,
-            verb=verb,
+            verb=verb,  # type: ignore[arg-type]  # the tests name one of the verbs
             office="head",
             reason="test",
-            scope=scope,  # type: ignore[arg-type]  # a verb
+            scope=scope,
             review_ms=book.now_ms() + 1_000_000,
             **fields,
         )

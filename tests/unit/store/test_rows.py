@@ -46,7 +46,7 @@ def in_tx(path: Path, *works: object) -> None:
 
     async def story(store: SQLiteStore) -> None:
         for work in works:
-            await store.write(work)  # type: ignore[arg-type]
+            await store.write(work)  # type: ignore[arg-type]  # each test gives works of its own type
 
     play(path, story)
 
