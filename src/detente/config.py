@@ -50,6 +50,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     neither. Without them the node speaks plain HTTP, which is meant for loopback or for a proxy.
 
     ``sync_ms``: how often the node asks each partner for news; 0 means only on demand.
+
+    ``links_at_work_max``: how many sources are polled and sinks pushed to at a time; 0 means only
+    on demand.
     """
 
     party: str
@@ -67,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls_certificate: str = ""
     tls_key: str = ""
     sync_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0
+    links_at_work_max: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 32
 
     @property
     def address(self) -> tuple[str, int]:
