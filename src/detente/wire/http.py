@@ -259,6 +259,7 @@ class _Talk(asyncio.Protocol, Breaker):
         self._writable = asyncio.Event()
         self._writable.set()
         self._head_bytes = 0
+        self._named_bytes = 0
         self._in_head = True
         self._interims = 0
         self._was_cut = False
@@ -322,7 +323,7 @@ class _Talk(asyncio.Protocol, Breaker):
             cause = error.__context__
             self._fail(cause if isinstance(cause, PeerError) else _no_http(error))
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
-            self._fail(PeerError("link.answer-size", f"Expected {HEAD_BYTES_MAX} bytes of head."))
+            self._fail(_too_large(HEAD_BYTES_MAX))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.answered.done():
@@ -347,6 +348,9 @@ class _Talk(asyncio.Protocol, Breaker):
     # --- from the parser -------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._named_bytes += len(name) + len(value)
+        if self._named_bytes > HEAD_BYTES_MAX:
+            raise _too_large(HEAD_BYTES_MAX)
         text = value.decode("latin-1").strip()
         known = self.headers.get(key := name.decode("latin-1").lower())
         self.headers[key] = text if known is None else f"{known}, {text}"
