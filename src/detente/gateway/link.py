@@ -213,6 +213,8 @@ class Remote:
     async def _checked(self, call: Call, watch: Watch | None) -> Answer:
         try:
             answer = await self._parts.caller.call(call, watch)
+        except Conflict:
+            raise  # the gate's word, not the server's
         except DetenteError as error:
             raise RemoteError(error) from error
         fault = fault_of(answer)

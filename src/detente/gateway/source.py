@@ -8,6 +8,7 @@ goes back in time or answers out of form is told by name, and asked again later.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -36,6 +37,8 @@ __all__ = ["SourceReport", "SourceSettings", "SourceState", "SourceView", "Sourc
 #: A poll gives way to other sources after this long, or this many pages; its place is kept.
 TURN_US_MAX = 60_000_000
 TURN_PAGES_MAX = 1_000
+#: Pages in a row within a round that bring neither a new item nor a later time.
+STILL_PAGES_MAX = 100
 #: Refused objects told by name; more are counted only.
 TOLD_MAX = 20
 #: Errors after which a smaller page may do.
@@ -66,11 +69,14 @@ class RefusedItem(Record, frozen=True, kw_only=True):
 
 class SourceState(LinkState, frozen=True, kw_only=True):
     """How far a source has come. ``after`` is where this round began, as the server wrote it;
-    ``next`` and ``last`` are where it stands within the round. The counts are of all rounds."""
+    ``next`` and ``last`` are where it stands within the round, ``digest`` is that of its last page
+    and ``still`` counts its last pages that led nowhere. The counts are of all rounds."""
 
     after: str = ""
     next: str = ""
     last: str = ""
+    digest: str = ""
+    still: int = 0
     pages: int = 0
     taken: int = 0
     known: int = 0
@@ -215,10 +221,13 @@ class Sources:
         answer = await remote.get(path, answer_bytes_max=self._page_bytes_max)
         try:
             envelope = read_envelope(answer)
-            _check_forward(envelope, state)
+            digest = hashlib.sha256(answer.body).hexdigest()
+            _check_forward(envelope, state, digest)
         except PeerError as error:
             raise RemoteError(error) from error
         following = _behind(settings, state, envelope, self._now_us())
+        if envelope.more:
+            following = msgspec.structs.replace(following, digest=digest)
         made = [following]
 
         def keep(tx: Tx, published: Published | None) -> None:
@@ -267,7 +276,7 @@ class Sources:
             state = msgspec.structs.replace(state, limit=max(1, state.limit // 2))
         if state.next and error.code in _NEXT_GONE:
             # The round begins again where it began before: what is known is not taken twice.
-            state = msgspec.structs.replace(state, next="", last="")
+            state = msgspec.structs.replace(state, next="", last="", digest="", still=0)
         data = encode(state)
         await self._parts.book.store.write(lambda tx: self._links.put(tx, settings.name, data))
         return state
@@ -283,12 +292,21 @@ def _view(row: LinkRow) -> SourceView:
     )
 
 
-def _check_forward(envelope: Envelope, state: SourceState) -> None:
-    """Refuse a page that leads nowhere new (TAXII 2.1, 3.4: pages follow by time of addition)."""
-    if envelope.more and (not envelope.count or envelope.next in ("", state.next)):
+def _check_forward(envelope: Envelope, state: SourceState, digest: str) -> None:
+    """Refuse a page that leads nowhere new (TAXII 2.1, 3.4: pages follow by time of addition).
+
+    The same ``next`` again is no fault by itself: some servers name a whole round by one token
+    and move on behind it. The same page again is, and so are many pages with nothing new.
+    """
+    if envelope.more and (
+        not envelope.count
+        or not envelope.next
+        or digest == state.digest
+        or state.still >= STILL_PAGES_MAX
+    ):
         raise PeerError(
             "link.loop",
-            "Expected a page that leads on, got `more` without objects or with no new `next`.",
+            "Expected `more` with a `next` and pages that lead on, got one that does not.",
         )
     reached = state.last or state.after
     if envelope.count and (
@@ -310,6 +328,7 @@ def _behind(
             state,
             next=envelope.next,
             last=reached,
+            still=state.still + 1 if reached == state.last else 0,
             pages=state.pages + 1,
             failures=0,
             failure=None,
@@ -321,6 +340,8 @@ def _behind(
         after=reached or state.after,
         next="",
         last="",
+        digest="",
+        still=0,
         limit=min(settings.page_objects, 2 * max(1, state.limit)),
         pages=state.pages + 1,
         failures=0,
@@ -337,6 +358,7 @@ def _counted(state: SourceState, published: Published) -> SourceState:
     )
     return msgspec.structs.replace(
         state,
+        still=0 if published.taken else state.still,
         taken=state.taken + published.taken,
         known=state.known + published.known,
         refused=state.refused + len(published.refused),

@@ -273,6 +273,7 @@ def read_envelope(answer: Answer) -> Envelope:
         answer.headers.get(f"x-taxii-date-added-{which}", "") if count else ""
         for which in ("first", "last")
     )
+    last = last or first  # a page of one object has one time, and some servers say it once
     if count and not last:
         raise PeerError("link.no-date", "Expected X-TAXII-Date-Added-Last with objects, got none.")
     try:

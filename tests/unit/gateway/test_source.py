@@ -89,7 +89,7 @@ MISDEEDS: list[tuple[list[Answer], str, int]] = [
     (
         [
             page([item(1)], more=True, following="a"),
-            page([item(2)], more=True, following="a"),
+            page([item(1)], more=True, following="a"),
         ],
         "link.loop",
         1,
@@ -143,6 +143,26 @@ def test_a_server_that_misbehaves_is_named_and_its_page_not_taken(tmp_path: Path
             before += report.taken
             assert len(await objects_of(here)) == before, (number, code)
             assert sources.due(here.node.clock.now_us()) == [], (number, code)
+
+    quietly(tmp_path, story)
+
+
+def test_one_token_for_a_whole_round_is_followed(tmp_path: Path) -> None:
+    async def story(here: Site) -> None:
+        pages = [page([item(n)], more=n < 4, following="a") for n in range(5)]
+        report, _, _ = await _polled(here, *pages)
+        assert (report.taken, report.more, report.failure) == (5, False, None)
+
+    quietly(tmp_path, story)
+
+
+def test_pages_without_end_that_bring_nothing_new_are_a_loop(tmp_path: Path) -> None:
+    async def story(here: Site) -> None:
+        pages = [page([item(n % 2)], more=True, following=str(n)) for n in range(200)]
+        report, server, _ = await _polled(here, *pages, requests_per_minute=6_000)
+        assert report.failure is not None
+        assert (report.failure.code, report.taken) == ("link.loop", 2)
+        assert len(server.asked) == 103
 
     quietly(tmp_path, story)
 
