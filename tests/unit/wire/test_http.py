@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,6 +118,21 @@ def test_what_is_no_bounded_answer_is_refused_by_name(raw: bytes, code: str) -> 
             assert (await fails(Target(address=server.address))).code == code
 
     run(story())
+
+
+def test_unpacking_ends_at_the_bound() -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+
+    async def story() -> int:
+        async with foreign(answer(bomb, content_encoding="gzip")) as server:
+            tracemalloc.start()
+            try:
+                await fails(Target(address=server.address))
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    assert run(story()) < 10_000_000
 
 
 def test_a_packed_answer_is_unpacked() -> None:
