@@ -11,6 +11,7 @@ kept (many parties read the same stretch); decisions never are.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -304,27 +305,35 @@ class _Stretch(msgspec.Struct, frozen=True):
 
 
 class _Kept:
-    """Whole stretches by what determines them wholly; entries never change, so neither do these."""
+    """Whole stretches by what determines them wholly; entries never change, so neither do these.
+    The ones used longest ago go. For any thread: the store's readers gather side by side."""
 
     def __init__(self, bytes_max: int) -> None:
+        self._lock = threading.Lock()
+        self._single_max = bytes_max // 4
         self._room = bytes_max
         self._stretches: OrderedDict[
             tuple[str, int, int, frozenset[int]], tuple[_Stretch, bytes]
         ] = OrderedDict()
 
     def get(self, key: tuple[str, int, int, frozenset[int]]) -> tuple[_Stretch, bytes] | None:
-        return self._stretches.get(key)
+        with self._lock:
+            found = self._stretches.get(key)
+            if found is not None:
+                self._stretches.move_to_end(key)
+            return found
 
     def put(
         self, key: tuple[str, int, int, frozenset[int]], stretch: _Stretch, root: bytes
     ) -> None:
-        if len(stretch.body) > self._room // 4:
-            return
-        self._room -= len(stretch.body)
-        self._stretches[key] = (stretch, root)
-        while self._room < 0:
-            _, (old, _) = self._stretches.popitem(last=False)
-            self._room += len(old.body)
+        with self._lock:
+            if key in self._stretches or len(stretch.body) > self._single_max:
+                return
+            self._room -= len(stretch.body)
+            self._stretches[key] = (stretch, root)
+            while self._room < 0:
+                _, (old, _) = self._stretches.popitem(last=False)
+                self._room += len(old.body)
 
 
 class _Gather:
