@@ -131,7 +131,8 @@ class PageRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``index`` is its entry in the agreement's ledger ``log``. ``pieces`` is JSON: a list of
     ``[grant base or null, a, b, [handlings]]``. ``low`` and ``high`` bound its sequence numbers
-    (high exclusive). ``outcome`` is ``open``, ``served``, ``cut`` or ``received``.
+    (high exclusive). ``what`` left: the objects, or only their ids, versions and times (TAXII 2.1,
+    5.3 and 5.8). ``outcome`` is ``open``, ``served``, ``cut`` or ``received``.
     """
 
     log: str
@@ -139,6 +140,7 @@ class PageRow(msgspec.Struct, frozen=True, kw_only=True):
     collection: str
     party: str
     reader: str
+    what: Literal["objects", "manifest", "versions"] = "objects"
     at_ms: int
     epoch: int
     from_us: int
@@ -217,6 +219,10 @@ class View(Protocol):
         """The sequence numbers of all versions of one object in a collection."""
         ...
 
+    def twins(self, key: str, a: int, b: int) -> list[int]:
+        """The entries ``a <= seq < b`` of objects that have more than one entry, in order."""
+        ...
+
     def count(self, key: str, handling: int, a: int, b: int) -> int:
         """How many entries ``a <= seq < b`` have this handling, from counters, not rows."""
         ...
@@ -287,6 +293,10 @@ class Tx(View, Protocol):
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
         """Append in order; entry times are ``max(now, last + 1)`` onwards. The new state."""
+        ...
+
+    def put_twins(self, key: str, seqs: Sequence[int]) -> None:
+        """Note entries as those of objects that have more than one; again changes nothing."""
         ...
 
     def move_clock(self, key: str, past_us: int) -> None:

@@ -158,7 +158,9 @@ class Intake:
         known = tx.known(
             key, [(name, one.sha256) for name, one in zip(names, objects, strict=True)]
         )
-        conflicts = _conflicts(tx, key, objects, names, known)
+        unknown = [name for name, at in zip(names, known, strict=True) if at is None]
+        stored = tx.find_many(key, unknown)
+        conflicts = _conflicts(tx, key, objects, names, known, stored)
         first = tx.collection(key).end
         new = _new_ones(objects, names, known, conflicts)
         if not new or (conflicts and not batch.partial):
@@ -175,6 +177,7 @@ class Intake:
             for at in new
         ]
         state = tx.append_items(key, items, change.now_us)
+        tx.put_twins(key, _twins([item.key for item in items], first, stored))
         root = root_of([leaf_hash(item.sha256) for item in items])
         entry, _ = self._book.write_root_entry(
             tx,
@@ -257,7 +260,10 @@ class Intake:
                     seen.add((name, sha256))
                     items.append(NewItem(key=name, raw=raw, sha256=sha256, handling=numbers[sort]))
             if items:
-                tx.append_items(key, items, change.now_us)
+                new_keys = [item.key for item in items]
+                stored = tx.find_many(key, new_keys)
+                state = tx.append_items(key, items, change.now_us)
+                tx.put_twins(key, _twins(new_keys, state.end - len(items), stored))
             book.write_root_entry(
                 tx,
                 book.me.log_of(page.agreement),
@@ -450,13 +456,17 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
     return names
 
 
-def _conflicts(
-    tx: Tx, key: str, objects: list[CutObject], names: list[bytes], known: list[int | None]
+def _conflicts(  # noqa: PLR0913  # three lists in step and what is stored; a record would only rename them
+    tx: Tx,
+    key: str,
+    objects: list[CutObject],
+    names: list[bytes],
+    known: list[int | None],
+    stored: Mapping[bytes, list[int]],
 ) -> dict[int, Refused]:
     """Objects that say something else under an id and version that was taken before, here or in
-    this request: two readers would hold two truths. What is known byte for byte is no conflict."""
-    new = [name for name, at in zip(names, known, strict=True) if at is None]
-    stored = tx.find_many(key, new)
+    this request: two readers would hold two truths. What is known byte for byte is no conflict.
+    ``stored``: the entries of each object that is not known so and has any."""
     seen: dict[tuple[str, str], bytes] = {}
     found = {}
     for one, name, at in zip(objects, names, known, strict=True):
@@ -474,6 +484,19 @@ def _conflicts(
                 sentence=f"Expected one content for {one.id} {one.version}, got two.",
                 path="$.modified",
             )
+    return found
+
+
+def _twins(names: list[bytes], first: int, stored: Mapping[bytes, list[int]]) -> list[int]:
+    """The entries of objects of which there are several by now. ``names`` are those of the new
+    entries, from ``first`` on; ``stored`` has the earlier ones."""
+    found: list[int] = []
+    seen: dict[bytes, int] = {}
+    for seq, name in enumerate(names, first):
+        before = [*stored.get(name, ()), *([seen[name]] if name in seen else [])]
+        if before:
+            found += [*before, seq]
+        seen.setdefault(name, seq)
     return found
 
 

@@ -116,6 +116,13 @@ CREATE TABLE place (
     PRIMARY KEY (key, collection, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Entries of objects that have more than one entry: the versions among which a reader may choose.
+CREATE TABLE twin (
+    collection INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (collection, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE feed (
     row INTEGER PRIMARY KEY,
     collection TEXT NOT NULL,
@@ -133,6 +140,7 @@ CREATE TABLE page (
     collection TEXT NOT NULL,
     party TEXT NOT NULL,
     reader TEXT NOT NULL,
+    what TEXT NOT NULL CHECK (what IN ('objects', 'manifest', 'versions')),
     at_ms INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     from_us INTEGER NOT NULL,
