@@ -13,9 +13,10 @@ from detente.config import Config
 from detente.errors import DetenteError
 from detente.faces.http import error_response, read_body
 from detente.faces.send import ClearedResponse
-from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk
+from detente.gateway.deliver import PEER, Delivery, Nothing
 from detente.gateway.desk import Desk
 from detente.gateway.gate import Gate
+from detente.gateway.gather import PageAsk
 from detente.gateway.witness import Witness
 from detente.model import encode
 

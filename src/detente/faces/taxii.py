@@ -26,8 +26,9 @@ from detente.errors import DetenteError, Invalid, Missing, NotAuthorised
 from detente.faces.guard import Guard
 from detente.faces.http import read_body, status_of
 from detente.faces.send import ClearedResponse
-from detente.gateway.deliver import Delivery, Nothing, PageAsk, Sheet
+from detente.gateway.deliver import Delivery, Nothing, Sheet
 from detente.gateway.gate import Gate
+from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Intake, Publication, Published
 from detente.model import Agreement, Collection
 from detente.model.names import Record

@@ -456,7 +456,7 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
     return names
 
 
-def _conflicts(  # noqa: PLR0913  # three lists in step and what is stored; a record would only rename them
+def _conflicts(  # three lists in step and what is stored; a record would only rename them
     tx: Tx,
     key: str,
     objects: list[CutObject],
