@@ -37,6 +37,7 @@ from detente.faces.http import Server, ServerSettings, metrics_response
 from detente.faces.peer import Peer
 from detente.faces.taxii import TAXII, TAXIIParts
 from detente.gateway.ask import Ask
+from detente.gateway.bell import Bell
 from detente.gateway.book import Book, Identity
 from detente.gateway.deliver import Delivery
 from detente.gateway.desk import Desk
@@ -45,6 +46,7 @@ from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
+from detente.gateway.recall import Recalls
 from detente.gateway.review import Review
 from detente.gateway.witness import Witness
 from detente.ports import Store
@@ -198,23 +200,22 @@ class Node:
         self.store = store
         self.clock = clock
         self.gate = Gate(clock)
+        self.bell = Bell()
         self.book = Book(store, clock, identity_of(folder, config))
         self.outcomes = Outcomes(self.book)
-        self.orders = Orders(self.book, self.gate, self.outcomes, self._changed)
+        self.orders = Orders(self.book, self.gate, self.outcomes, self.bell.ring)
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
-        self.intake = Intake(self.book, self.gate, limits, self._changed)
+        self.intake = Intake(self.book, self.gate, limits, self.bell.ring)
         self.ask = Ask(self.book, self.gate, self.outcomes)
-        self.review = Review(self.book, self.gate, self._changed)
+        self.review = Review(self.book, self.gate, self.bell.ring)
+        self.recalls = Recalls(self.book, self.gate, self.bell.ring)
         self.courier = HTTPCourier()
         self.witness = Witness(self.book, self.courier, folder.signer("witness"))
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, self.courier)
         self.desk = Desk(self.book, self.delivery, self.exchange)
         self.guard = Guard(store, clock, folder.text("token"))
         self._ticker: asyncio.Task[None] | None = None
-
-    def _changed(self) -> None:
-        """Something was published or released; readers that wait will hear of it here."""
 
     async def start(self) -> None:
         """Fold, settle, and begin to watch the clock."""
@@ -267,6 +268,8 @@ class Node:
                 gate=self.gate,
                 delivery=self.delivery,
                 intake=self.intake,
+                recalls=self.recalls,
+                bell=self.bell,
                 store=self.store,
                 guard=self.guard,
             ),
@@ -335,6 +338,7 @@ async def running_node(
             folder.write_private("address", address.encode())
             yield node, address
         finally:
+            node.bell.close()
             await server.stop(grace_ms=5_000)
             (folder.path / "address").unlink(missing_ok=True)
 

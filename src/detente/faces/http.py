@@ -70,6 +70,10 @@ _STATUS_BY_CODE = {
     "http.media-type": 415,
     "http.not-acceptable": 406,
     "http.body-late": 408,
+    "http.method": 405,
+    "http.rate": 429,
+    "http.encoding": 415,
+    "taxii.envelope": 422,
 }
 
 

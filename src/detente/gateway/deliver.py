@@ -122,6 +122,19 @@ class Delivery:
             return Ready(cleared=cleared, page=sheet.page, gathered=gathered)
         raise Unavailable("gate.moving", "Expected a standing that holds still, got changes.")
 
+    async def look(self, ask: PageAsk) -> Gathered | Nothing:
+        """What ``page`` would give, without giving it: nothing is recorded or cleared."""
+        await self._gate.settled(ask.agreement)
+        if self._gate.overdue(ask.agreement):
+            await self._tick()
+        current = self._gate.current(ask.agreement)
+        if current is None:
+            raise no_feed(ask)
+        gathered, _ = await self._book.store.read(lambda view: gather(view, ask, self._kept))
+        if gathered is None:
+            return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
+        return gathered
+
     async def _record(
         self, ask: PageAsk, current: Current, gathered: Gathered, handlings: dict[int, Handling]
     ) -> Sheet:
@@ -134,10 +147,8 @@ class Delivery:
             # the standing changes by itself: then "nothing covered after the order" can be read
             # off the ledger alone (``ledger.md`` 1.2).
             at_ms = book.now_ms()
-            next_ms = current.standing.next_ms
-            if int(tx.meta(acts_key(ask.agreement)) or 0) != current.acts or (
-                next_ms is not None and at_ms >= next_ms
-            ):
+            acts, next_ms = int(tx.meta(acts_key(ask.agreement)) or 0), current.standing.next_ms
+            if acts != current.acts or (next_ms is not None and at_ms >= next_ms):
                 raise Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
             # Not before the check above: what it refuses is undone, and this must not be.
             self._outcomes.apply(tx)

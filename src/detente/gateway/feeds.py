@@ -13,7 +13,16 @@ from detente.gateway.gate import Current
 from detente.model import Agreement, Handling, decode
 from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide
-from detente.rules.feed import Feed, Outcome, change, expire, first_seen, open_feed, ranges
+from detente.rules.feed import (
+    Feed,
+    Outcome,
+    change,
+    expire,
+    first_seen,
+    open_feed,
+    ranges,
+    recall,
+)
 
 __all__ = [
     "Change",
@@ -128,9 +137,9 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
         outcomes = _outcomes(handlings, change_.current, change_.party, party)
         old = stored.get((key, party))
         if old is None:
-            tx.put_feed(
-                FeedRow(collection=key, party=party, value=encode_feed(open_feed(outcomes)))
-            )
+            own = stored.get((key, change_.party))
+            feed = _joined(outcomes, decode_feed(own.value) if own else None)
+            tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
             continue
         state = tx.collection(key)
         feed, clock_us = change(
@@ -149,6 +158,16 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
         # only. Entries to come are later than all of them.
         tx.move_clock(key, clock_us - 1)
     return entries
+
+
+def _joined(outcomes: dict[int, Outcome], own: Feed | None) -> Feed:
+    """The feed of a party that joins: the whole history, but for what was taken back."""
+    feed = open_feed(outcomes)
+    for stay in own.stays if own else ():
+        if stay.state == "recalled":
+            for seq in range(stay.a, stay.b):
+                feed = recall(feed, stay.handling, seq)
+    return feed
 
 
 def _reviewed(agreement: Agreement, handlings: dict[int, Handling]) -> frozenset[int]:

@@ -192,5 +192,5 @@ class Reading(msgspec.Struct, frozen=True):
     send: Send
 
 
-def _nothing() -> None:
+def _nothing(_agreement: str, _collection: str | None) -> None:
     """Nobody waits for news in the world."""
