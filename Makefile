@@ -6,12 +6,14 @@ VENV_PYTHON := .venv/bin/python
 WORKERS := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench kill-test capture-test lock clean
+.PHONY: help setup demo test check conformance taxii-lab bench kill-test capture-test lock clean
 
 help:
 	@echo "make demo          play the demonstration on two nodes (KEEP=1, INPUT=bundle.json)"
 	@echo "make test          run all tests"
 	@echo "make check         format, lint, types, tests"
+	@echo "make conformance   check the TAXII face against the standard (TAXII_LAB=lab.json: another server)"
+	@echo "make taxii-lab     serve a TAXII lab until ended; tells where as one line of JSON (LAB='--objects 50000')"
 	@echo "make bench         run the measurements, written to bench/results.json"
 	@echo "make kill-test     kill the node at 200 random moments (long)"
 	@echo "make capture-test  watch the wire while 100 orders take force (long)"
@@ -38,6 +40,15 @@ check: setup
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy
 	$(VENV_PYTHON) -m pytest $(WORKERS)
+
+# TAXII_LAB, given to make, reaches the suite through its environment.
+conformance: setup
+	@$(VENV_PYTHON) -m pytest tests/conformance -p no:xdist
+
+# Standard output carries the one line of JSON and nothing else.
+taxii-lab:
+	@$(MAKE) --no-print-directory -s setup >&2
+	@$(VENV_PYTHON) tools/taxii_lab.py $(LAB)
 
 bench: setup
 	@$(VENV_PYTHON) bench/run.py

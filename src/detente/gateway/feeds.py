@@ -61,18 +61,25 @@ def decode_feed(value: bytes) -> Feed:
 
 def feed_parties(agreement: Agreement, own: str) -> list[tuple[str, str]]:
     """Every (collection name, party) that has a feed on this node: the readers of what the node
-    sends or keeps for others, and its own party's, which reads its own copy."""
+    sends or keeps for others; its own party's, which reads its own copy; and that of a sender
+    without a gateway that is named among its own readers, which reads back what it wrote."""
     found = []
     for collection in agreement.collections:
         if own == collection.sender or own in collection.readers:
             parties = {own, *(collection.readers if own == collection.sender else ())}
+            if collection.sender in collection.readers:
+                parties.add(collection.sender)
             found += [(collection.name, party) for party in sorted(parties)]
     return found
 
 
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
-    """The decision for one handling towards one party that reads at this node."""
-    return decide(current.standing, handling, sender=own, recipient=party)
+    """The decision for one handling towards one party that reads at this node. What a party
+    wrote itself is its own, whoever keeps it."""
+    terms = current.standing.agreement
+    collection = terms.collection(handling.collection) if terms else None
+    wrote = collection is not None and collection.sender == party
+    return decide(current.standing, handling, sender=party if wrote else own, recipient=party)
 
 
 def _outcomes(
