@@ -117,7 +117,8 @@ def test_next_works_alone(server: Server, rw: str, shelf: Shelf, limit: int | No
         alone = {"next": body["next"]} if limit is None else {"next": body["next"], "limit": limit}
         body = server.read(rw + "objects/", **alone)
         found += ids(body)
-    assert found == [entry.id for entry in shelf.entries]
+    # Within a page an object that has `spec_version` may be moved to the front.
+    assert sorted(found) == sorted(entry.id for entry in shelf.entries)
 
 
 @section("3.7", OPENCTI)

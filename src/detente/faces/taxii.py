@@ -229,6 +229,7 @@ class TAXII:
             raise NotAuthorised(
                 "collection.no-read", f"Expected a right to read {asked.collection.name}."
             )
+        forms.check_once([name for name, _ in request.query_params.multi_items()])
         place = self._place(request, asked, what, named)
         ask = PageAsk(
             agreement=asked.agreement.id,
@@ -349,7 +350,10 @@ class TAXII:
         found = await self._parts.delivery.look(ask) if place.current else Nothing(stopped=None)
         if isinstance(found, Nothing):
             return self._nothing(request, ask, found, named)
-        return forms.answer(b"", headers=_added(found.first_us, found.until.us))
+        answer = forms.answer(b"", headers=_added(found.first_us, found.until.us))
+        # How long the body would be is not known without making it (RFC 9110, 8.6).
+        del answer.headers["content-length"]
+        return answer
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -380,7 +384,14 @@ class TAXII:
     async def _delete(self, request: Request) -> Response:
         asked = await self._asked(request)
         _check_writes(asked)
+        if not asked.reads:
+            raise NotAuthorised(
+                "collection.no-read",
+                f"Expected rights to read and to write {asked.collection.name}, got one of them.",
+                hint="`detente recall` on the originator's own node needs no right to read.",
+            )
         query = request.query_params
+        forms.check_once([name for name, _ in query.multi_items()])
         start = Place(collection="", client="", after_us=0, versions=_EVERY)
         place = forms.filters_of(query, start)
         named = request.path_params["object"]

@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,6 +41,7 @@ __all__ = [
     "Place",
     "acceptable",
     "answer",
+    "check_once",
     "compressed",
     "content_fits",
     "describe",
@@ -170,7 +171,7 @@ def limit_of(query: Mapping[str, str], most: int) -> int:
     text = query.get("limit")
     if text is None:
         return most
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0):
         raise Invalid("taxii.limit", f"Expected a positive integer, got {text[:32]!r}.")
     return min(int(text), most)
 
@@ -200,11 +201,28 @@ def filters_of(query: Mapping[str, str], place: Place) -> Place:
     )
 
 
+def check_once(names: Sequence[str]) -> None:
+    """Refuse a query that names a parameter twice: which of the two counts would be a guess."""
+    for name in ("added_after", "limit", "next", "wait"):
+        if names.count(name) > 1:
+            raise Invalid("taxii.repeated", f"Expected {name} once, got it again.")
+    filters = [name for name in names if name.startswith("match[")]
+    if len(filters) != len(set(filters)):
+        raise Invalid("taxii.repeated", "Expected each filter once, got one again.")
+
+
 def versions_of(text: str | None, default: Versions) -> Versions:
-    """Which versions ``match[version]`` names: ``first``, ``last``, ``all``, times, or several."""
-    values = _listed(text)
-    if not values:
+    """Which versions ``match[version]`` names: ``first``, ``last``, times, several of these, or
+    ``all`` alone. Each once."""
+    if text is None:
         return default
+    values = text.split(",")
+    if len(values) > VALUES_MAX or len(set(values)) < len(values) or ("all" in values[1:]):
+        raise Invalid(
+            "taxii.version", f"Expected each version once, or all alone, got {text[:64]}."
+        )
+    if values[0] == "all" and len(values) > 1:
+        raise Invalid("taxii.version", f"Expected all alone, got {text[:64]}.")
     times = [one for one in values if one not in ("first", "last", "all")]
     for one in times:
         if not is_time(one):
