@@ -184,6 +184,9 @@ class Gate:
         moved = current is None or current.epoch != cleared.epoch
         if moved or cleared.shipment.agreement in self._closing or not cleared.stands():
             raise Conflict("gate.moved", "Expected the clearance to stand, got a newer epoch.")
+        if id(cleared) in self._sends:
+            # The register would forget the first, and no order could cut it any more.
+            raise Broken("gate.twice", "Expected one send for a clearance, got a second.")
         send = Send(cleared, breaker)
         self._sends[id(cleared)] = send
         return send
