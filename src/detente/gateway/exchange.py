@@ -431,7 +431,12 @@ def _checked(sheet: PageSheet, objects: list[bytes], asked: _Asked, vkey: Verifi
     sorts = [number for number, count in sheet.runs for _ in range(count)]
     if any(number >= len(sheet.handlings) for number, _ in sheet.runs):
         raise PeerError("peer.page", "Expected runs of the page's own handlings, got others.")
-    ids = [_id_of(one) for one in objects]
+    if any(handling.collection != collection for handling in sheet.handlings):
+        raise PeerError("peer.page", f"Expected handlings in {collection}, got of another.")
+    ids = [
+        _id_of(one, sheet.handlings[number].stix_type)
+        for one, number in zip(objects, sorts, strict=True)
+    ]
     return Received(
         agreement=sheet.agreement,
         collection=collection,
@@ -451,15 +456,16 @@ def _commitment(entry: Entry) -> bytes:
         raise PeerError("peer.page", "Expected a commitment in base64, got none.") from error
 
 
-def _id_of(raw: bytes) -> str:
-    """The id of an object that every reader reads the same; a partner's door checks this too, but
-    what it lets in is its own business."""
+def _id_of(raw: bytes, stix_type: str) -> str:
+    """The id of an object that every reader reads the same, and that is what its handling says; a
+    partner's door checks this too, but what it lets in is its own business."""
     try:
-        found = load_object(raw).get("id")
+        value = load_object(raw)
     except Invalid as error:
         raise PeerError("peer.object", f"Expected sound objects: {error.sentence}") from error
-    if not isinstance(found, str):
-        raise PeerError("peer.object", "Expected objects with an id, got one without.")
+    found = value.get("id")
+    if not isinstance(found, str) or value.get("type") != stix_type:
+        raise PeerError("peer.object", f"Expected objects with an id and of type {stix_type}.")
     return found
 
 

@@ -136,6 +136,10 @@ class Gate:
             return False
         return self._clock.now_us() >= current.standing.next_ms * 1000
 
+    def closing(self, agreement: str) -> bool:
+        """True from ``begin`` to ``settle``."""
+        return agreement in self._closing
+
     async def settled(self, agreement: str) -> None:
         """Wait while the agreement's standing is being changed."""
         event = self._closing.get(agreement)
@@ -250,6 +254,9 @@ class Gate:
         for send in self._sends.values():
             send.cut = True
             send.breaker.cut()
+        # Who waits for a change shall be told, not wait for ever; nothing is cleared for them.
+        for event in self._closing.values():
+            event.set()
 
     def reason_shut(self) -> Broken | None:
         """Why the gate is shut for good, or None."""
