@@ -169,12 +169,12 @@ def test_change_that_fails_midway_stays_closed_and_is_taken_up_again(tmp_path: P
 
         site.gate.cut = fails  # type: ignore[method-assign,assignment]  # the barrier breaks off
         known = site.ask.current(AGREEMENT).epoch
-        site.orders.tick, tick = _nothing, site.orders.tick  # type: ignore[method-assign]  # not yet
+        site.orders.tick, tick = _nothing, site.orders.tick  # type: ignore[method-assign]  # not before the test says so
         with pytest.raises(Unavailable):
             await world.halt("B", direction="out", kinds=("FI",))
         assert calls == 1
         assert site.gate.closing(AGREEMENT)
-        site.gate.cut, site.orders.tick = settle, tick  # type: ignore[method-assign]  # mended
+        site.gate.cut, site.orders.tick = settle, tick  # type: ignore[method-assign]  # the fault is mended
         assert await site.orders.tick()
         assert not site.gate.closing(AGREEMENT)
         assert site.ask.current(AGREEMENT).epoch > known
