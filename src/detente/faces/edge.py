@@ -20,6 +20,9 @@ __all__ = ["Connection", "EdgeLimits", "edge_protocol"]
 
 #: Bytes of request line and headers together.
 HEADER_BYTES_MAX = 16 * 1024
+#: So much of a body is read and thrown away once its request has been answered, so that a client
+#: that writes before it reads still sees the answer; then the connection is closed.
+LEFT_BYTES_MAX = 1024 * 1024
 #: What the transport may hold unsent before the application has to wait.
 WRITE_BUFFER_BYTES = 64 * 1024
 _POLL_S_MAX = 0.05
@@ -109,6 +112,7 @@ class _EdgeProtocol(HttpToolsProtocol):
         self._connection = Connection(transport, self.limits)
         self._head_bytes = 0
         self._in_head = True
+        self._left_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._arm(self.limits.headers_ms)
         ssl_object = transport.get_extra_info("ssl_object")
@@ -131,7 +135,7 @@ class _EdgeProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head, self._left_bytes = True, 0
         self._arm(self.limits.headers_ms)
         self.scope["extensions"] = {
             "detente.connection": self._connection,  # type: ignore[dict-item]  # ours, beside the standard ones
@@ -154,8 +158,15 @@ class _EdgeProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         # A refused request has no cycle of its own, and its connection is closing.
-        if not self.transport.is_closing():
-            super().on_body(body)
+        if self.transport.is_closing():
+            return
+        if self.cycle.response_complete:
+            # Answered before it was read to its end: too large, or not to be read at all.
+            self._left_bytes += len(body)
+            if self._left_bytes > LEFT_BYTES_MAX:
+                self.transport.close()
+                return
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._disarm()

@@ -277,7 +277,9 @@ class Orders:
         due = False
         for agreement in self._gate.agreements():
             async with self._turn:
-                if self._gate.overdue(agreement):
+                # Nobody else has the turn, so what is closing still was broken off by a failure:
+                # it stays closed until it has been settled, and is not left so.
+                if self._gate.overdue(agreement) or self._gate.closing(agreement):
                     await self._settle(agreement)
                     due = True
                 else:

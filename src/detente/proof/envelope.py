@@ -156,6 +156,8 @@ def _b64(data: bytes) -> str:
 
 
 def _unb64(text: str) -> bytes:
+    if any(c in text for c in "-_") and any(c in text for c in "+/"):
+        raise Invalid("envelope.base64", "Expected one alphabet of base64, got two mixed.")
     standard = text.replace("-", "+").replace("_", "/")
     try:
         data = base64.b64decode(standard, validate=True)
