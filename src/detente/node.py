@@ -214,7 +214,7 @@ class Node:
         self.witness = Witness(self.book, self.courier, folder.signer("witness"))
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, self.courier)
         self.desk = Desk(self.book, self.delivery, self.exchange)
-        self.guard = Guard(store, clock, folder.text("token"))
+        self.guard = Guard(store, clock, folder.text("token"), config.client_requests_per_minute)
         self._ticker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -286,6 +286,7 @@ class Node:
                 intake=self.intake,
                 ask=self.ask,
                 review=self.review,
+                recalls=self.recalls,
                 exchange=self.exchange,
                 guard=self.guard,
                 clock=self.clock if isinstance(self.clock, ExerciseClock) else None,
@@ -359,6 +360,7 @@ def _settings(config: Config, host: str, port: int) -> ServerSettings:
         requests_max=config.requests_max,
         tls_certificate=config.tls_certificate,
         tls_key=config.tls_key,
+        tls_client_ca=config.tls_client_ca,
     )
 
 

@@ -163,13 +163,20 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A TAXII client's name and password hash (argon2), bound to a party."""
+    """A TAXII client, bound to a party. ``kind`` is ``password`` (``secret_hash`` by argon2),
+    ``token`` (SHA-256) or ``certificate`` (its fingerprint). ``collections`` is a JSON list of
+    ``agreement/collection``, empty for no limit; ``rights`` is ``read``, ``write`` or ``both``."""
 
     name: str
     party: str
     secret_hash: str
     created_ms: int
     removed_ms: int | None = None
+    kind: str = "password"
+    expires_ms: int | None = None
+    collections: str = ""
+    rights: str = "both"
+    per_minute: int | None = None
 
 
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
-from detente.faces.guard import Guard
+from detente.faces.guard import ClientTerms, Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
@@ -31,11 +31,14 @@ from detente.gateway.draft import (
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
+from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Review
+from detente.gateway.versions import Versions, version_key
 from detente.model import encode
 from detente.model.acts import ActName
 from detente.model.names import DocumentID, PartyID
 from detente.ports import Store
+from detente.wire.stix import is_time
 
 __all__ = ["API", "APIParts", "SettableClock"]
 
@@ -61,6 +64,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     intake: Intake
     ask: Ask
     review: Review
+    recalls: Recalls
     exchange: Exchange
     guard: Guard
     clock: SettableClock | None
@@ -90,6 +94,19 @@ class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
 class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
     name: DocumentID
     party: PartyID
+    kind: Literal["password", "token", "certificate"] = "password"
+    certificate: Annotated[str, msgspec.Meta(max_length=65_536)] = ""
+    lasts_ms: Annotated[int, msgspec.Meta(ge=1000, lt=2**53)] | None = None
+    collections: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
+    rights: Literal["read", "write", "both"] = "both"
+    per_minute: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+
+
+class _RecallBody(msgspec.Struct, forbid_unknown_fields=True):
+    agreement: str
+    collection: str
+    object: str
+    version: str | None = None
 
 
 class _ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -126,6 +143,7 @@ class API:
             ("GET", "/api/feeds", self._feeds),
             ("GET", "/api/holds", self._holds),
             ("POST", "/api/holds/{verdict}", self._decide),
+            ("POST", "/api/recalls", self._recall),
             ("GET", "/api/trace", self._trace),
             ("GET", "/api/peers", self._peers),
             ("POST", "/api/peers", self._peer_add),
@@ -240,6 +258,18 @@ class API:
         body = await _json(request, _ReviewBody)
         return await self._parts.review.decide(
             body.agreement, body.item, body.party, verdict, by=body.by, code=body.code
+        )
+
+    async def _recall(self, request: Request) -> object:
+        body = await _json(request, _RecallBody)
+        return await self._parts.recalls.recall(
+            RecallAsk(
+                agreement=body.agreement,
+                collection=body.collection,
+                party=self._parts.config.party,
+                id=body.object,
+                versions=_one_version(body.version),
+            )
         )
 
     async def _trace(self, request: Request) -> object:
@@ -370,7 +400,16 @@ class API:
         rows = await self._parts.store.read(lambda view: view.credentials())
         return {
             "clients": [
-                {"name": r.name, "party": r.party, "created_ms": r.created_ms}
+                {
+                    "name": r.name,
+                    "party": r.party,
+                    "kind": r.kind,
+                    "created_ms": r.created_ms,
+                    "expires_ms": r.expires_ms,
+                    "collections": msgspec.json.decode(r.collections) if r.collections else None,
+                    "rights": r.rights,
+                    "per_minute": r.per_minute,
+                }
                 for r in rows
                 if r.removed_ms is None
             ]
@@ -381,9 +420,22 @@ class API:
         known = await self._parts.store.read(lambda view: view.credential(body.name))
         if known is not None and known.removed_ms is None:
             raise Conflict("client.known", f"Expected a new name, got {body.name}.")
-        password = await self._parts.guard.add_client(body.name, body.party)
+        lasts_ms = body.lasts_ms
+        secret = await self._parts.guard.add(
+            ClientTerms(
+                name=body.name,
+                party=body.party,
+                kind=body.kind,
+                certificate=body.certificate,
+                expires_ms=None if lasts_ms is None else self._parts.book.now_ms() + lasts_ms,
+                collections=body.collections,
+                rights=body.rights,
+                per_minute=body.per_minute,
+            )
+        )
         await self._enter("credential", ref=body.name, party=body.party, outcome="added")
-        return {"name": body.name, "party": body.party, "password": password}
+        told = "fingerprint" if body.kind == "certificate" else body.kind
+        return {"name": body.name, "party": body.party, "kind": body.kind, told: secret}
 
     async def _client_remove(self, request: Request) -> object:
         name = request.path_params["name"]
@@ -412,6 +464,12 @@ class API:
         while await self._parts.orders.tick():
             pass
         return {"now_ms": self._parts.book.now_ms()}
+
+
+def _one_version(text: str | None) -> Versions | None:
+    if text is not None and not is_time(text):
+        raise Invalid("recall.version", f"Expected a time in UTC, got {text[:64]}.")
+    return None if text is None else Versions(times=(version_key(text),))
 
 
 async def _body(request: Request) -> bytes:

@@ -151,6 +151,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests_max: int = 2_000
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_client_ca: str = ""
 
 
 class Server:
@@ -171,6 +172,9 @@ class Server:
             timeout_keep_alive=30,
             ssl_certfile=settings.tls_certificate or None,
             ssl_keyfile=settings.tls_key or None,
+            ssl_ca_certs=settings.tls_client_ca or None,
+            # A client may show a certificate; if it does, an authority we trust has issued it.
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if settings.tls_client_ca else ssl.CERT_NONE,
         )
         config.load()
         if config.ssl is not None:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from detente.config import Config
 from detente.errors import DetenteError, Invalid, Missing, NotAuthorised
 from detente.faces import taxii_forms as forms
-from detente.faces.guard import Guard
+from detente.faces.guard import Caller, Guard
 from detente.faces.http import Connection, read_body
 from detente.faces.send import ClearedResponse
 from detente.faces.taxii_forms import MEDIA, Place
@@ -134,8 +134,8 @@ class TAXII:
     # --- what there is ---------------------------------------------------------------------
 
     async def _discovery(self, request: Request) -> Response:
-        party, _ = await self._parts.guard.client(request)
-        roots = [_about(request, agreement.id) for agreement in self._agreements(party)]
+        caller = await self._parts.guard.client(request)
+        roots = [_about(request, agreement.id) for agreement in self._agreements(caller)]
         marked = " (EXERCISE)" if self._config.exercise else ""
         body: dict[str, object] = {
             "title": f"Detente, {self._config.name}{marked}",
@@ -147,7 +147,7 @@ class TAXII:
         return forms.answer(body)
 
     async def _root(self, request: Request) -> Response:
-        agreement, _, _ = await self._agreement(request)
+        agreement, _ = await self._agreement(request)
         return forms.answer(
             {
                 "title": agreement.title,
@@ -158,51 +158,57 @@ class TAXII:
         )
 
     async def _collections(self, request: Request) -> Response:
-        agreement, party, _ = await self._agreement(request)
-        seen = [self._describe(one, party) for one in agreement.collections if _sees(one, party)]
+        agreement, caller = await self._agreement(request)
+        seen = [
+            self._describe(self._asked_of(agreement, one, caller))
+            for one in agreement.collections
+            if _sees(agreement, one, caller)
+        ]
         return forms.answer({"collections": seen} if seen else {})
 
     async def _collection_info(self, request: Request) -> Response:
         asked = await self._asked(request)
-        return forms.answer(self._describe(asked.collection, asked.party))
+        return forms.answer(self._describe(asked))
 
-    def _describe(self, collection: Collection, party: str) -> dict[str, object]:
-        return forms.describe(
-            collection,
-            can_read=_reads(collection, party, self._config.party),
-            can_write=party == collection.sender,
-        )
+    def _describe(self, asked: _Asked) -> dict[str, object]:
+        return forms.describe(asked.collection, can_read=asked.reads, can_write=asked.writes)
 
-    def _agreements(self, party: str) -> list[Agreement]:
+    def _agreements(self, caller: Caller) -> list[Agreement]:
         found = []
         for agreement_id in self._parts.gate.agreements():
             current = self._parts.gate.current(agreement_id)
             terms = current.standing.agreement if current else None
-            if terms is not None and any(_sees(one, party) for one in terms.collections):
+            if terms is not None and any(_sees(terms, one, caller) for one in terms.collections):
                 found.append(terms)
         return found
 
-    async def _agreement(self, request: Request) -> tuple[Agreement, str, str]:
-        party, client = await self._parts.guard.client(request)
+    async def _agreement(self, request: Request) -> tuple[Agreement, Caller]:
+        caller = await self._parts.guard.client(request)
         name = request.path_params["root"]
-        for agreement in self._agreements(party):
+        for agreement in self._agreements(caller):
             if agreement.id == name:
-                return agreement, party, client
+                return agreement, caller
         raise Missing("root.unknown", f"Expected an API root of yours, got {name}.")
 
     async def _asked(self, request: Request) -> _Asked:
-        agreement, party, client = await self._agreement(request)
+        agreement, caller = await self._agreement(request)
         name = request.path_params["collection"]
         collection = agreement.collection(name)
-        if collection is None or not _sees(collection, party):
+        if collection is None or not _sees(agreement, collection, caller):
             raise Missing("collection.unknown", f"Expected a collection of yours, got {name}.")
+        return self._asked_of(agreement, collection, caller)
+
+    def _asked_of(self, agreement: Agreement, collection: Collection, caller: Caller) -> _Asked:
+        party = caller.party
+        # Readers read; the node's own party reads its own copy; a foreign sender only writes.
+        reads = party in collection.readers or party == self._config.party
         return _Asked(
             agreement=agreement,
             collection=collection,
             party=party,
-            client=client,
-            reads=_reads(collection, party, self._config.party),
-            writes=party == collection.sender,
+            client=caller.name,
+            reads=reads and caller.reads,
+            writes=party == collection.sender and caller.writes,
         )
 
     # --- reading ---------------------------------------------------------------------------
@@ -247,7 +253,7 @@ class TAXII:
             return await self._head(request, ask, place, named)
         ready = await self._ready(request, ask, place)
         if isinstance(ready, Nothing):
-            return self._nothing(request, ask, ready, named)
+            return _nothing(request, ask, ready, named)
 
         def ended(*, complete: bool) -> None:
             self._parts.delivery.ended(ready.page, ready.gathered, ask, complete=complete)
@@ -334,22 +340,13 @@ class TAXII:
             return chunks
         return (await asyncio.to_thread(forms.compressed, b"".join(chunks), encoding),)
 
-    def _nothing(
-        self, request: Request, ask: PageAsk, nothing: Nothing, named: str | None
-    ) -> Response:
-        if nothing.stopped is not None:
-            return forms.stopped_answer(nothing.stopped, _about(request, ask.agreement))
-        if named is not None:
-            raise Missing("object.unknown", f"Expected an object of this collection, got {named}.")
-        return forms.answer({})
-
     async def _head(
         self, request: Request, ask: PageAsk, place: Place, named: str | None
     ) -> Response:
         """Like GET without a body: looked up, but nothing is given and so nothing recorded."""
         found = await self._parts.delivery.look(ask) if place.current else Nothing(stopped=None)
         if isinstance(found, Nothing):
-            return self._nothing(request, ask, found, named)
+            return _nothing(request, ask, found, named)
         answer = forms.answer(b"", headers=_added(found.first_us, found.until.us))
         # How long the body would be is not known without making it (RFC 9110, 8.6).
         del answer.headers["content-length"]
@@ -409,10 +406,10 @@ class TAXII:
         return forms.answer(b"")
 
     async def _status(self, request: Request) -> Response:
-        agreement, party, _ = await self._agreement(request)
+        agreement, caller = await self._agreement(request)
         name = request.path_params["status"]
         row = await self._parts.store.read(lambda view: view.status(name))
-        if row is None or (row.agreement, row.party) != (agreement.id, party):
+        if row is None or (row.agreement, row.party) != (agreement.id, caller.party):
             raise Missing("status.unknown", f"Expected a status of yours, got {name}.")
         return forms.answer(row.body)
 
@@ -428,6 +425,14 @@ def _status_row(asked: _Asked, published: Published, now_us: int) -> StatusRow:
     )
 
 
+def _nothing(request: Request, ask: PageAsk, nothing: Nothing, named: str | None) -> Response:
+    if nothing.stopped is not None:
+        return forms.stopped_answer(nothing.stopped, _about(request, ask.agreement))
+    if named is not None:
+        raise Missing("object.unknown", f"Expected an object of this collection, got {named}.")
+    return forms.answer({})
+
+
 class _Envelope(msgspec.Struct):
     objects: msgspec.Raw = msgspec.Raw(b"")  # a constant
 
@@ -437,10 +442,12 @@ def _check_envelope(body: bytes) -> None:
     and what is no JSON at all is refused where it is cut."""
     try:
         found = msgspec.json.decode(body, type=_Envelope)
-    except msgspec.ValidationError:
-        found = _Envelope()
     except (msgspec.DecodeError, RecursionError):
-        return
+        found = _Envelope()
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError):
+            return
     if bytes(memoryview(found.objects)[:1]) != b"[":
         raise Invalid("taxii.envelope", "Expected an envelope with a list of objects.")
 
@@ -469,10 +476,7 @@ def _encoding(request: Request, count: int) -> str:
     return forms.encoding_of(request.headers.get("accept-encoding", "")) if count > 1 else ""
 
 
-def _sees(collection: Collection, party: str) -> bool:
-    return party == collection.sender or party in collection.readers
-
-
-def _reads(collection: Collection, party: str, own: str) -> bool:
-    """Readers read; the node's own party reads its own copy; a foreign sender only writes."""
-    return party in collection.readers or party == own
+def _sees(agreement: Agreement, collection: Collection, caller: Caller) -> bool:
+    party = caller.party
+    mine = party == collection.sender or party in collection.readers
+    return mine and caller.may_use(agreement.id, collection.name)

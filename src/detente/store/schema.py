@@ -199,7 +199,12 @@ CREATE TABLE credential (
     party TEXT NOT NULL,
     secret_hash TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
-    removed_ms INTEGER
+    removed_ms INTEGER,
+    kind TEXT NOT NULL CHECK (kind IN ('password', 'token', 'certificate')),
+    expires_ms INTEGER,
+    collections TEXT NOT NULL,
+    rights TEXT NOT NULL CHECK (rights IN ('read', 'write', 'both')),
+    per_minute INTEGER
 ) STRICT;
 CREATE TABLE peer (
     row INTEGER PRIMARY KEY,
