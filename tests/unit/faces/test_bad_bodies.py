@@ -115,7 +115,9 @@ def test_body_that_cannot_be_trusted_is_refused_whole_at_every_door(tmp_path: Pa
                     wanted = (422, "taxii.envelope") if (name, door) in NO_ENVELOPE else (400, code)
                     assert (answer.status_code, code_of(answer)) == wanted, (name, door)
             assert await look(site) == before
-            done = await k.post(INTO, content=b'{"objects":[' + GOOD + b"]}", headers={"content-type": MEDIA})
+            done = await k.post(
+                INTO, content=b'{"objects":[' + GOOD + b"]}", headers={"content-type": MEDIA}
+            )
             assert answer_of(done)["success_count"] == 1
 
     play(tmp_path, story)

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from detente.proof import (
+    Ed25519Signer,
     Envelope,
     P256Signer,
     PublicKey,
@@ -199,8 +200,18 @@ def test_what_is_no_envelope_is_refused(data: bytes) -> None:
 
 
 def test_size_and_number_of_signatures_are_bounded() -> None:
-    many = form(signatures=[{"sig": "YQ=="}] * 200)
-    assert len(read(many).signatures) == 200
+    many = form(signatures=[{"sig": "YQ=="}] * 2_000)
+    assert len(read(many).signatures) == 2_000
     many["signatures"].append({"sig": "YQ=="})
     assert code_of(lambda: read(many)) == "envelope.signatures"
     assert code_of(lambda: decode(b" " * (2 * 1024 * 1024 + 1))) == "envelope.size"
+
+
+def test_signatures_that_name_no_key_cannot_keep_a_node_busy() -> None:
+    keys = [Ed25519Signer.from_seed(bytes([n]) * 32).public for n in range(200)]
+    one = sign("type", b"payload", [Ed25519Signer.from_seed(bytes([7]) * 32)])
+    strangers = [Signature(None, b"x" * 64)] * 101
+    crowded = Envelope("type", b"payload", (*one.signatures, *strangers))
+    assert code_of(lambda: signers(crowded, keys)) == "envelope.tries"
+    few = Envelope("type", b"payload", (*one.signatures, *strangers[:99]))
+    assert signers(few, keys) == {one.signatures[0].keyid}
