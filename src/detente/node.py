@@ -215,13 +215,15 @@ class Node:
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, self.courier)
         self.desk = Desk(self.book, self.delivery, self.exchange)
         self.guard = Guard(store, clock, folder.text("token"), config.client_requests_per_minute)
-        self._ticker: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Fold, settle, and begin to watch the clock."""
         await self.book.load()
         await self.orders.start()
-        self._ticker = asyncio.create_task(self._watch())
+        self._tasks.append(asyncio.create_task(self._watch()))
+        if self.config.sync_ms:
+            self._tasks.append(asyncio.create_task(self._sync()))
 
     async def _watch(self) -> None:
         while True:
@@ -235,12 +237,17 @@ class Node:
                 if isinstance(error, Broken):
                     self.gate.shut(error)
 
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.sync_ms / 1000)
+            await self.exchange.sync_all()
+
     async def stop(self) -> None:
-        """End the watch and close the store."""
-        if self._ticker is not None:
-            self._ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
+        """End what runs beside and close the store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.exchange.close()
         await self.courier.close()
         await self.outcomes.flush()
         await self.store.close()

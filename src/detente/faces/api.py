@@ -317,7 +317,7 @@ class API:
     async def _directive(self, request: Request) -> object:
         """Enact; the partners are told afterwards, for a notice never delays force."""
         enacted = await self._parts.orders.enact(await _body(request))
-        told = await self._parts.exchange.notify(enacted.agreement)
+        told = await self._parts.exchange.notify_soon(enacted.agreement)
         return {"enacted": enacted, "notice": told}
 
     async def _directives(self, request: Request) -> object:
@@ -358,7 +358,7 @@ class API:
 
     async def _assurance(self, request: Request) -> object:
         enacted = await self._parts.orders.import_assurance(await _body(request))
-        told = await self._parts.exchange.notify(enacted.agreement)
+        told = await self._parts.exchange.notify_soon(enacted.agreement)
         return {"enacted": enacted, "notice": told}
 
     async def _document(self, request: Request) -> object:

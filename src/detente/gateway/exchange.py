@@ -10,12 +10,14 @@ Nothing here delays a restriction: a notice that cannot be brought stays to be f
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 from collections.abc import Iterable
 
 import msgspec
+import structlog
 
 from detente.errors import (
     Conflict,
@@ -55,10 +57,15 @@ from detente.wire.json import load_object
 
 __all__ = ["Exchange", "SyncReport"]
 
+log = structlog.get_logger("detente")
+
 #: A partner's clock may be this far ahead before its acts are refused.
 SKEW_MS_MAX = 5 * 60 * 1000
 #: Pages taken from one partner in one go, so that no partner keeps the node to itself.
 PAGES_MAX = 10_000
+#: Partners that are told of an act at a time, and how long an answer may wait for them.
+NOTICES_AT_ONCE = 16
+NOTICE_WAIT_S = 1.0
 
 
 class SyncReport(Record, frozen=True, kw_only=True):
@@ -94,6 +101,8 @@ class Exchange:
         self._intake = intake
         self._witness = witness
         self._courier = courier
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._telling: set[asyncio.Task[dict[str, str]]] = set()
 
     # --- peers -----------------------------------------------------------------------------
 
@@ -125,7 +134,21 @@ class Exchange:
     async def sync(self, party: str, agreement: str, *, limit: int = 1000) -> SyncReport:
         """Exchange everything there is with a partner: bring receipts, fetch its acts, fetch its
         pages of at most ``limit`` objects, have checkpoints cosigned. Safe to repeat and to break
-        off anywhere."""
+        off anywhere; a second one with the same partner waits for the first."""
+        turn = self._turns.setdefault((party, agreement), asyncio.Lock())
+        async with turn:
+            return await self._sync(party, agreement, limit)
+
+    async def sync_all(self) -> None:
+        """Exchange with every partner, one after the other; who cannot be reached is asked again
+        the next time."""
+        for row in await self.peers():
+            try:
+                await self.sync(row.party, row.agreement)
+            except DetenteError as error:
+                log.warning("sync", party=row.party, code=error.code, sentence=error.sentence)
+
+    async def _sync(self, party: str, agreement: str, limit: int) -> SyncReport:
         row = await self.peer(party, agreement)
         if row is None:
             raise Missing(
@@ -166,18 +189,38 @@ class Exchange:
     async def notify(self, agreement: str) -> dict[str, str]:
         """Bring this party's acts to every partner's gateway; what became of it, by party. A
         partner that cannot be reached fetches them later."""
-        told = {}
         _, total = await self._partners.act_sheets(agreement, 0)
         sheets, _ = await self._partners.act_sheets(agreement, max(0, total - ACTS_MAX))
-        for row in await self.peers():
-            if row.agreement != agreement:
-                continue
-            try:
-                await self._post(row, "notice", acts=sheets)
-                told[row.party] = "acknowledged"
-            except DetenteError as error:
-                told[row.party] = f"not told: {error.code}"
-        return told
+        room = asyncio.Semaphore(NOTICES_AT_ONCE)
+
+        async def tell(row: PeerRow) -> tuple[str, str]:
+            async with room:
+                try:
+                    await self._post(row, "notice", acts=sheets)
+                except DetenteError as error:
+                    return row.party, f"not told: {error.code}"
+                return row.party, "acknowledged"
+
+        rows = [row for row in await self.peers() if row.agreement == agreement]
+        return dict(await asyncio.gather(*(tell(row) for row in rows)))
+
+    async def notify_soon(self, agreement: str) -> dict[str, str]:
+        """Like ``notify``, but answers after ``NOTICE_WAIT_S`` at the latest; who has not
+        answered by then is being told still, and nobody waits for it."""
+        telling = asyncio.create_task(self.notify(agreement))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        done, _ = await asyncio.wait({telling}, timeout=NOTICE_WAIT_S)
+        if done:
+            return telling.result()
+        rows = await self.peers()
+        return {row.party: "being told" for row in rows if row.agreement == agreement}
+
+    async def close(self) -> None:
+        """Break off what is still being told: the partners fetch it later."""
+        for telling in self._telling:
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
 
     def _readable(self, agreement: str, sender: str) -> list[str]:
         terms = self._book.standing(agreement, self._book.now_ms()).agreement
