@@ -190,7 +190,7 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A TAXII status resource (TAXII 2.1, 4.3); ``body`` is its JSON as served."""
+    """A TAXII status resource (TAXII 2.1, 4.3.1); ``body`` is its JSON as served."""
 
     id: str
     agreement: str

@@ -6,6 +6,7 @@ Nothing here knows which server it is; all it has is the target and HTTP.
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+
+from tests.conformance.faulty import Faulty
 
 __all__ = [
     "JSON",
@@ -106,7 +109,9 @@ class Server:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        fault = os.environ.get("CONFORMANCE_FAULT")
         self.http = httpx.Client(
+            transport=Faulty(fault) if fault else None,
             base_url=target.root,
             auth=(target.user, target.password),
             headers={"accept": MEDIA, "accept-encoding": "identity"},

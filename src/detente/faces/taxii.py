@@ -140,10 +140,9 @@ class TAXII:
         body: dict[str, object] = {
             "title": f"Detente, {self._config.name}{marked}",
             "description": "Collections of the agreements to which you are a party.",
-            "api_roots": roots,
         }
-        if roots:
-            body["default"] = roots[0]
+        if roots:  # an empty list is no value (TAXII 2.1, 2)
+            body |= {"default": roots[0], "api_roots": roots}
         return forms.answer(body)
 
     async def _root(self, request: Request) -> Response:
