@@ -350,7 +350,7 @@ def test_stock_client_walks_from_discovery_to_deletion_through_a_stop(tmp_path: 
         try:
             call()
         except Exception as error:  # noqa: BLE001  # requests' own, which this file need not know
-            return int(error.response.status_code)  # type: ignore[attr-defined]  # as above
+            return int(error.response.status_code)  # type: ignore[attr-defined]  # requests' errors carry the answer
         return 200
 
     async def story(site: Site) -> None:
