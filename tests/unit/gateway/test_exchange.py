@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from detente.errors import Conflict, DetenteError, Missing, NotAuthorised
+from detente.gateway.deliver import PageAsk, Ready
 from detente.gateway.partner import PeerState
 from detente.gateway.witness import proof_of
 from detente.model import decode, encode, object_key
@@ -20,7 +21,7 @@ from detente.proof import Proof, encode_proof, parse_proof, sign
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import payload_type
 from detente.testing import World, check
-from detente.testing.parts import AGREEMENT
+from detente.testing.parts import AGREEMENT, READER
 from tests.unit.gateway.kit import (
     Between,
     acts_of,
@@ -69,6 +70,30 @@ def test_page_of_which_one_field_is_wrong_is_not_taken(tmp_path: Path) -> None:
             assert await refused(world, between, change) == code, fields
         await world.exchange()
         await check(world)
+
+    play(tmp_path, story)
+
+
+def test_page_that_was_released_to_another_is_not_taken(tmp_path: Path) -> None:
+    """Signed, proved and complete, but K's: W may not have it because somebody brings it."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        site = world.sites["B"]
+        ask = PageAsk(
+            agreement=AGREEMENT,
+            collection="b-out",
+            party=READER,
+            reader="k-client",
+            after_us=0,
+            limit=10,
+        )
+        ready = await site.delivery.page(ask, site.desk._render)
+        assert isinstance(ready, Ready)
+        foreign = b"".join(ready.cleared.shipment.chunks)
+        assert parts_of(foreign)[0].recipient == READER
+        assert await refused(world, Between(world, "page"), lambda _: foreign) == "peer.page"
+        await world.exchange()
 
     play(tmp_path, story)
 

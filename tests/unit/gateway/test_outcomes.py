@@ -12,7 +12,7 @@ from detente.gateway.outcomes import FLUSH_S
 from detente.model import Entry, decode
 from detente.ports import PageRow, Tx
 from detente.testing import World
-from detente.testing.parts import AGREEMENT, READER
+from detente.testing.parts import AGREEMENT, HOUR_MS, READER
 from tests.unit.gateway.kit import look, play
 
 KEY = f"{AGREEMENT}/b-out"
@@ -132,6 +132,41 @@ def test_page_left_open_by_a_crash_counts_as_cut_and_its_items_come_again(tmp_pa
         await world.halt("B", direction="out")
         await world.resume("B")
         assert len(await world.read()) == 2
+
+    play(tmp_path, story)
+
+
+def test_page_without_a_receipt_is_not_served_to_a_gateway(tmp_path: Path) -> None:
+    """Its answer was lost: what was in it waits under the stop, and so it expires there."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VT", "B-NAV")
+        world.fail("lost", path="page")
+        with pytest.raises(Unavailable):
+            await world.sync("W")
+        await world.halt("B", direction="out")
+        await world.advance(7 * HOUR_MS)
+        await world.resume("B")
+        assert (await world.sync("W")).items == 0
+
+    play(tmp_path, story)
+
+
+def test_item_that_is_offered_again_is_known_and_kept_once(tmp_path: Path) -> None:
+    """It came, though its send was booked as cut and its receipt has not been brought."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        world.fail("late", path="page")
+        world.fail("unreachable", path="receipts")
+        assert (await world.sync("W")).items == 2
+        await world.halt("B", direction="out")
+        await world.resume("B")
+        world.fail("unreachable", path="receipts")
+        report = await world.sync("W")
+        assert (report.items, report.known) == (0, 2)
+        end = await world.sites["W"].store.read(lambda view: view.collection(KEY).end)
+        assert end == 2
 
     play(tmp_path, story)
 
