@@ -16,14 +16,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import re
 import secrets
-import ssl
 from collections import OrderedDict
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from starlette.requests import Request
 
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised, Unavailable
@@ -39,7 +39,6 @@ _REMEMBERED_US = 300 * 1_000_000
 _CHECKS_MAX = 2
 #: An address of IPv6 with its zone is shorter; behind a proxy it is what a header says.
 _ADDRESS_CHARS_MAX = 64
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.ASCII | re.DOTALL)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,10 +314,8 @@ def _hash_of(token: str) -> str:
 
 def fingerprint(pem: str) -> str:
     """SHA-256 over the DER of the first certificate in a PEM text, in hex."""
-    found = _PEM.search(pem)
     try:
-        if found is None:
-            raise ValueError
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
+        found = x509.load_pem_x509_certificate(pem.encode("ascii", "replace"))
+        return found.fingerprint(hashes.SHA256()).hex()
     except ValueError as error:
         raise Invalid("client.certificate", "Expected a certificate in PEM.") from error
