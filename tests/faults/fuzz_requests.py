@@ -28,14 +28,15 @@ ODD_TEXTS = (
     "2026-02-30T00:00:00Z", "all", "first,last", "all,all", "last,last", "2.1", "2.0",
     "indicator", "status", "collections", "objects", "*", "?", "#", ";", "a;b=c",
 )  # fmt: skip
-METHODS = (*["GET"] * 20, "HEAD", "HEAD", "HEAD", "POST", "POST", "DELETE", "OPTIONS", "PUT", "PATCH",
-           "TRACE", "CONNECT", "PROPFIND", "get", "G ET", "FOO", "M-SEARCH", "PRI")  # fmt: skip
+METHODS = (*["GET"] * 20, "HEAD", "HEAD", "HEAD", "POST", "POST", "DELETE", "OPTIONS", "PUT",
+           "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "G ET", "FOO", "M-SEARCH", "PRI")  # fmt: skip
 PARAMETERS = ("limit", "added_after", "next", "wait", "match[id]", "match[type]",
               "match[version]", "match[spec_version]", "at_ms", "agreement", "collection",
               "object", "party", "kind", "", "constructor")  # fmt: skip
 SOUND = ("limit=1", "limit=2", "added_after=2020-01-01T00:00:00Z", "match[type]=indicator",
          "match[version]=all", "match[version]=first,last", "match[spec_version]=2.1", "wait=0",
-         "added_after=9999-12-31T23:59:60.999999999Z", "match[id]=%00", "match%5Btype%5D=%F0%9F%9B%91",
+         "added_after=9999-12-31T23:59:60.999999999Z", "match[id]=%00",
+         "match%5Btype%5D=%F0%9F%9B%91",
          "match[version]=0001-01-01T00:00:00.000Z", "limit=9999999999999999999",
          "added_after=0001-01-01T00:00:00Z", "agreement=lab", "at_ms=9999999999999999")  # fmt: skip
 API = ("node", "standing", "publish", "charters", "charters/H", "agreements", "agreements/lab",
@@ -59,7 +60,8 @@ HEADER_VALUES = (
     b"127.0.0.1", b"evil.example, ::1, 127.0.0.1", b"x" * 300 + b", y", b"https", b"javascript",
     b"websocket", b"h2c", b"Upgrade", b"close", b"keep-alive, Upgrade", b"chunked", b"0", b"-1",
     b"18446744073709551616", b"5", b"a\r\nX-Injected: 1", b"a\nX-Injected: 1", b"a\rb", b"\0",
-    b"[::1", b"[::1]:99999", b"a:b:c", b"evil.example/..", b"a@b", b"a b", b"%00", b"evil.example:x",
+    b"[::1", b"[::1]:99999", b"a:b:c", b"evil.example/..", b"a@b", b"a b", b"%00",
+    b"evil.example:x",
     b"application/json", MEDIA, MEDIA + b"; charset=\xff", b'application/taxii+json;version="2.1"',
     b"application/taxii+json;version=2.1;version=2.0",
 )  # fmt: skip
@@ -104,10 +106,18 @@ class Maker:
         self.known = known
         self.dice = random.Random(seed)
         self._kinds = (
-            (self.plain, 60), (self.mangled, 8), (self.lying, 8), (self.body, 14),
-            (self.pipelined, 4), (self.slow, 1), (self.cursor, 12), (self.guess, 3),
-            (self.peer, 6), (self.operator, 10), (self.noise, 3),
-        )  # fmt: skip
+            (self.plain, 60),
+            (self.mangled, 8),
+            (self.lying, 8),
+            (self.body, 14),
+            (self.pipelined, 4),
+            (self.slow, 1),
+            (self.cursor, 12),
+            (self.guess, 3),
+            (self.peer, 6),
+            (self.operator, 10),
+            (self.noise, 3),
+        )
 
     def case(self) -> Case:
         """The next case."""
@@ -142,9 +152,16 @@ class Maker:
         )
         parts = ["taxii2", "lab", "collections", collection, "objects"]
         tail = dice.choice(
-            ([], ["objects"], ["objects"], ["manifest"], ["objects", self.object()],
-             ["objects", self.object(), "versions"], ["status", self.odd()])
-        )  # fmt: skip
+            (
+                [],
+                ["objects"],
+                ["objects"],
+                ["manifest"],
+                ["objects", self.object()],
+                ["objects", self.object(), "versions"],
+                ["status", self.odd()],
+            )
+        )
         parts = parts[: dice.choice((1, 2, 3, 4))] if not tail else parts[:4] + tail
         if tail[:1] == ["status"]:
             parts = ["taxii2", "lab", "status", self.encoded(self.odd())]
@@ -203,12 +220,29 @@ class Maker:
         if draw < 0.7:
             return "", b""
         return "", dice.choice(
-            (b"Basic", b"Basic ", b"Basic !!!", b"Basic \xff\xff", b"Basic " + b"QQ" * 4000,
-             b"Bearer", b"Bearer ", b"Bearer .", b"Bearer a.b.c.d", b"Bearer " + b"x" * 6000 + b".y",
-             b"Bearer \xe9.\xe9", b"Digest username=x", b"Negotiate AAAA", b"Basic\t" + b"eDp5",
-             basic("\0", "\0"), basic("x", ""), basic("", ""), basic("é" * 20, "ü"),
-             b"Basic " + base64.b64encode(b"\xff:\xff"), b"Basic " + base64.b64encode(b"none"))
-        )  # fmt: skip
+            (
+                b"Basic",
+                b"Basic ",
+                b"Basic !!!",
+                b"Basic \xff\xff",
+                b"Basic " + b"QQ" * 4000,
+                b"Bearer",
+                b"Bearer ",
+                b"Bearer .",
+                b"Bearer a.b.c.d",
+                b"Bearer " + b"x" * 6000 + b".y",
+                b"Bearer \xe9.\xe9",
+                b"Digest username=x",
+                b"Negotiate AAAA",
+                b"Basic\t" + b"eDp5",
+                basic("\0", "\0"),
+                basic("x", ""),
+                basic("", ""),
+                basic("é" * 20, "ü"),
+                b"Basic " + base64.b64encode(b"\xff:\xff"),
+                b"Basic " + base64.b64encode(b"none"),
+            )
+        )
 
     def headers(self, more: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
         """A header block; mostly sound, with odd ones in between."""
@@ -278,18 +312,28 @@ class Maker:
         path = f"/taxii2/lab/collections/{self.known.collections['read_write']}/objects/"
         body = self.dice.choice((b"", b"{}", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"G" * 100))
         forms = (
-            (b"Content-Length: 5", b"Content-Length: 6"), (b"Content-Length: 5, 5",),
-            (b"Content-Length: +5",), (b"Content-Length: 0x5",), (b"Content-Length: 5 ",),
-            (b"Content-Length: 99999999999999999999",), (b"Content-Length: -1",),
+            (b"Content-Length: 5", b"Content-Length: 6"),
+            (b"Content-Length: 5, 5",),
+            (b"Content-Length: +5",),
+            (b"Content-Length: 0x5",),
+            (b"Content-Length: 5 ",),
+            (b"Content-Length: 99999999999999999999",),
+            (b"Content-Length: -1",),
             (b"Content-Length: 2", b"Transfer-Encoding: chunked"),
             (b"Transfer-Encoding: chunked", b"Content-Length: 2"),
-            (b"Transfer-Encoding: chunked, chunked",), (b"Transfer-Encoding: xchunked",),
-            (b"Transfer-Encoding: identity",), (b"Transfer-Encoding : chunked",),
-            (b"Transfer-Encoding:\tchunked",), (b"Transfer-Encoding: chunked", b"Transfer-encoding: x"),
-            (b"Transfer-Encoding: gzip, chunked",), (b" Transfer-Encoding: chunked",),
-            (b"X: y\rTransfer-Encoding: chunked",), (b"Transfer-Encoding: \x0bchunked",),
-            (b"Content-Length: 1000000000",), (b"Content-Length: 2", b"Content-Length: 2"),
-        )  # fmt: skip
+            (b"Transfer-Encoding: chunked, chunked",),
+            (b"Transfer-Encoding: xchunked",),
+            (b"Transfer-Encoding: identity",),
+            (b"Transfer-Encoding : chunked",),
+            (b"Transfer-Encoding:\tchunked",),
+            (b"Transfer-Encoding: chunked", b"Transfer-encoding: x"),
+            (b"Transfer-Encoding: gzip, chunked",),
+            (b" Transfer-Encoding: chunked",),
+            (b"X: y\rTransfer-Encoding: chunked",),
+            (b"Transfer-Encoding: \x0bchunked",),
+            (b"Content-Length: 1000000000",),
+            (b"Content-Length: 2", b"Content-Length: 2"),
+        )
         head = self.line("POST", path) + b"Host: a\r\n"
         head += b"Authorization: " + auth + b"\r\nContent-Type: " + MEDIA + b"\r\n"
         head += b"".join(one + b"\r\n" for one in self.dice.choice(forms)) + b"\r\n"
@@ -328,21 +372,43 @@ class Maker:
         """The bytes of a body."""
         dice = self.dice
         thing = {
-            "type": "indicator", "spec_version": "2.1", "id": f"indicator--{uuid.UUID(int=dice.getrandbits(128), version=4)}",
-            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
-            "pattern": "[x:y = 1]", "pattern_type": "stix", "valid_from": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
+            "type": "indicator",
+            "spec_version": "2.1",
+            "id": f"indicator--{uuid.UUID(int=dice.getrandbits(128), version=4)}",
+            "created": "2026-01-01T00:00:00.000Z",
+            "modified": "2026-01-01T00:00:00.000Z",
+            "pattern": "[x:y = 1]",
+            "pattern_type": "stix",
+            "valid_from": "2026-01-01T00:00:00Z",
+        }
         if dice.random() < 0.5:
             key = dice.choice(list(thing))
             thing[key] = dice.choice((self.odd(), None, 1, [], {}, 1e300, [[]], True))  # type: ignore[assignment]  # wrong on purpose
         good = json.dumps({"objects": [thing] * dice.choice((1, 1, 2, 300))}).encode()
         return dice.choice(
-            (good, good, good, good[: dice.randrange(len(good))], DEEP, b'{"objects":' + DEEP,
-             b'{"objects":[' + b'{"a":' * 5000, b"", b"null", b"{}", b'{"objects":{}}', b"\xff\xfe",
-             b'{"objects":["\\ud800"]}', b'{"objects":[1e999]}', b'{"objects":[' + b"9" * 6000 + b"]}",
-             b'{"objects":[],"objects":[]}', good.replace(b'"type"', b'"type":1,"type"', 1),
-             b'{"objects":[' + b"{}," * 11_000 + b"{}]}", b"\xef\xbb\xbf" + good, b" " * 100_000)
-        )  # fmt: skip
+            (
+                good,
+                good,
+                good,
+                good[: dice.randrange(len(good))],
+                DEEP,
+                b'{"objects":' + DEEP,
+                b'{"objects":[' + b'{"a":' * 5000,
+                b"",
+                b"null",
+                b"{}",
+                b'{"objects":{}}',
+                b"\xff\xfe",
+                b'{"objects":["\\ud800"]}',
+                b'{"objects":[1e999]}',
+                b'{"objects":[' + b"9" * 6000 + b"]}",
+                b'{"objects":[],"objects":[]}',
+                good.replace(b'"type"', b'"type":1,"type"', 1),
+                b'{"objects":[' + b"{}," * 11_000 + b"{}]}",
+                b"\xef\xbb\xbf" + good,
+                b" " * 100_000,
+            )
+        )
 
     def chunks(self, data: bytes) -> list[bytes]:
         """A body in chunks of odd sizes, some of them false."""
@@ -420,14 +486,27 @@ class Maker:
         )
         envelope = {
             "payload": base64.b64encode(inner).decode(),
-            "payloadType": dice.choice(("x", "application/vnd.detente.request+json", "\ud800", "", self.odd())),
-            "signatures": dice.choice(([], [{"sig": "AAAA"}], [{"sig": "AAAA", "keyid": "0" * 64}] * 300, {}, None, [{"sig": self.odd()}])),
-        }  # fmt: skip
+            "payloadType": dice.choice(
+                ("x", "application/vnd.detente.request+json", "\ud800", "", self.odd())
+            ),
+            "signatures": dice.choice(
+                (
+                    [],
+                    [{"sig": "AAAA"}],
+                    [{"sig": "AAAA", "keyid": "0" * 64}] * 300,
+                    {},
+                    None,
+                    [{"sig": self.odd()}],
+                )
+            ),
+        }
         note = b"old %s\nAAAA\n\n%s\n%s\nAAAA\n\n" % (
             dice.choice((b"0", b"-1", b"9" * 5000, b"\xc2\xb2", b"1_0", b"x")),
-            dice.choice((b"lab.example/detente/exercise/lab", b"c.example/detente/exercise/lab", b"\xff")),
+            dice.choice(
+                (b"lab.example/detente/exercise/lab", b"c.example/detente/exercise/lab", b"\xff")
+            ),
             dice.choice((b"1", b"0", b"-5", b"9" * 5000)),
-        )  # fmt: skip
+        )
         data = dice.choice(
             (json.dumps(envelope).encode(), note, self.payload(), note + "— x AAAA\n".encode())
         )
@@ -450,15 +529,44 @@ class Maker:
             )
         )
         body = dice.choice(
-            ({}, {"now_ms": dice.choice((-1, 0, 2**53 - 1, 253_402_300_800_000, 2**63, 2**70, 1.5, "x"))},
-             {"agreement": self.odd(), "collection": self.odd(), "object": self.odd(), "version": self.odd()},
-             {"agreement": "lab", "item": self.odd(), "party": "C", "by": self.odd(), "code": self.odd()},
-             {"party": self.odd(), "agreement": "lab", "address": self.odd()},
-             {"party": "C", "agreement": "lab", "limit": dice.choice((0, -1, 2**70))},
-             {"name": self.odd(), "party": "C", "kind": "certificate", "certificate": self.odd()},
-             {"name": self.odd(), "party": self.odd(), "lasts_ms": dice.choice((1000, 2**53 - 1, 2**60))},
-             [], None, 7)
-        )  # fmt: skip
+            (
+                {},
+                {
+                    "now_ms": dice.choice(
+                        (-1, 0, 2**53 - 1, 253_402_300_800_000, 2**63, 2**70, 1.5, "x")
+                    )
+                },
+                {
+                    "agreement": self.odd(),
+                    "collection": self.odd(),
+                    "object": self.odd(),
+                    "version": self.odd(),
+                },
+                {
+                    "agreement": "lab",
+                    "item": self.odd(),
+                    "party": "C",
+                    "by": self.odd(),
+                    "code": self.odd(),
+                },
+                {"party": self.odd(), "agreement": "lab", "address": self.odd()},
+                {"party": "C", "agreement": "lab", "limit": dice.choice((0, -1, 2**70))},
+                {
+                    "name": self.odd(),
+                    "party": "C",
+                    "kind": "certificate",
+                    "certificate": self.odd(),
+                },
+                {
+                    "name": self.odd(),
+                    "party": self.odd(),
+                    "lasts_ms": dice.choice((1000, 2**53 - 1, 2**60)),
+                },
+                [],
+                None,
+                7,
+            )
+        )
         data = dice.choice((json.dumps(body).encode(), json.dumps(body).encode(), self.payload()))
         path = "/api/" + dice.choice(API) + self.query()
         method = dice.choice(("GET", "POST", "POST", "DELETE", "HEAD"))
@@ -473,9 +581,15 @@ class Maker:
     def noise(self) -> Case:
         """No HTTP at all: random bytes, the start of TLS, the preface of HTTP/2."""
         data = self.dice.choice(
-            (self.dice.randbytes(200), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
-             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n" * 3000, b"\0" * 40_000, b"GET")
-        )  # fmt: skip
+            (
+                self.dice.randbytes(200),
+                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                b"\r\n" * 3000,
+                b"\0" * 40_000,
+                b"GET",
+            )
+        )
         return Case("noise", (data,), half=True)
 
 

@@ -12,7 +12,8 @@ parties, and writes generated requests (`fuzz_requests`) to raw sockets. After e
 
 Every second it is checked that an ordinary request is still answered. At the end: the node's memory
 before and after, and its record, which must verify. ``--timing`` compares how long the node takes
-to say no to what is hidden and to what does not exist. Prints a summary in JSON; exits 1 at a fault.
+to say no to what is hidden and to what does not exist. Prints a summary in JSON; exits 1 at a
+fault.
 """
 
 from __future__ import annotations
@@ -125,8 +126,11 @@ def lab(place: Path) -> Iterator[Lab]:
     command = [sys.executable, str(ROOT / "tools" / "taxii_lab.py"), "--page", "3"]
     with subprocess.Popen(
         [*command, "--deadline-ms", str(DEADLINE_MS)],
-        stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment,
+    ) as process:
         try:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())
@@ -160,9 +164,14 @@ def prepared(told: dict[str, Any], folder: Path) -> Known:
             "Cr": add("reader", "C", kind="token", rights="read", collections=one),
             "Cw": add("writer", "C", kind="token", rights="write"),
         }
-        hidden = {"type": "identity", "spec_version": "2.1", "id": f"identity--{uuid.uuid4()}",
-                  "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
-                  "name": MARK}  # fmt: skip
+        hidden = {
+            "type": "identity",
+            "spec_version": "2.1",
+            "id": f"identity--{uuid.uuid4()}",
+            "created": "2026-01-01T00:00:00.000Z",
+            "modified": "2026-01-01T00:00:00.000Z",
+            "name": MARK,
+        }
         done = api.post(
             "/api/publish?collection=not-visible&agreement=lab", json={"objects": [hidden]}
         )
@@ -170,17 +179,24 @@ def prepared(told: dict[str, Any], folder: Path) -> Known:
     names = ("read_write", "read_only", "write_only", "not_visible")
     known = Known({n: told[n] for n in names}, basics, tokens, operator)
     return Known(
-        known.collections, basics, tokens, operator,
-        cursors(told, known), (hidden["id"], *seen_ids(told, known)),
-    )  # fmt: skip
+        known.collections,
+        basics,
+        tokens,
+        operator,
+        cursors(told, known),
+        (hidden["id"], *seen_ids(told, known)),
+    )
 
 
 def read(told: dict[str, Any], known: Known, who: str, place: str, what: str, **query: str) -> Any:
     """An ordinary read."""
     return httpx.get(
         f"{told['api_root']}collections/{known.collections[place]}/{what}/",
-        params=query, auth=known.basics[who], headers={"accept": MEDIA.decode()}, trust_env=False,
-    ).json()  # fmt: skip
+        params=query,
+        auth=known.basics[who],
+        headers={"accept": MEDIA.decode()},
+        trust_env=False,
+    ).json()
 
 
 def cursors(told: dict[str, Any], known: Known) -> dict[str, str]:
@@ -351,19 +367,27 @@ class Run:
                 for fault in wrong:
                     answer = "" if isinstance(found, str) else repr(found.raw[:600])
                     self.faults.append(
-                        {"fault": fault, "kind": case.kind, "sent": repr(case.sent[:1500]),
-                         "answer": answer, "case": f"{self.seed}/{number}/{done}"}
-                    )  # fmt: skip
+                        {
+                            "fault": fault,
+                            "kind": case.kind,
+                            "sent": repr(case.sent[:1500]),
+                            "answer": answer,
+                            "case": f"{self.seed}/{number}/{done}",
+                        }
+                    )
 
     def alive(self) -> None:
         """An ordinary request, answered in time."""
         begun = time.monotonic()
         case = Case(
             "alive",
-            (b"GET /taxii2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: "
-             + basic(*self.lab.known.basics["C2"]) + b"\r\n\r\n",),
+            (
+                b"GET /taxii2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: "
+                + basic(*self.lab.known.basics["C2"])
+                + b"\r\n\r\n",
+            ),
             source="127.0.0.1",
-        )  # fmt: skip
+        )
         found = fire(self.lab.port, case, self.patience_s)
         took = time.monotonic() - begun
         with self._lock:
@@ -393,8 +417,11 @@ def verified(folder: Path, place: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "detente.main", "ledger", "verify", str(folder), "--json"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(place)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return {"exit": done.returncode, "out": done.stdout[-400:], "err": done.stderr[-400:]}
 
 
@@ -406,9 +433,14 @@ def unforeseen(place: Path) -> int:
 
 
 def fuzz(
-    *, seed: int, threads: int = 4, seconds: float | None = None, cases: int | None = None,
-    patience_s: float = 1.0, timing: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    *,
+    seed: int,
+    threads: int = 4,
+    seconds: float | None = None,
+    cases: int | None = None,
+    patience_s: float = 1.0,
+    timing: int = 0,
+) -> dict[str, Any]:
     """A whole run; what was fired, what came back, what was found."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as text:
         place = Path(text)
@@ -431,12 +463,19 @@ def fuzz(
     if incidents:
         run.faults.append({"fault": f"{incidents} incidents in the log", "answer": log})
     return {
-        "seed": seed, "seconds": round(took, 1), "cases": sum(run.count.values()),
-        "kinds": dict(run.count), "statuses": dict(sorted(run.statuses.items())), "codes": dict(run.codes.most_common()),
-        "slowest_ordinary_s": round(run.slowest_s, 3), "rss_kb": [before, after],
-        "record": record, "timing": timed,
-        "found": Counter(one["fault"][:60] for one in run.faults), "faults": run.faults,
-    }  # fmt: skip
+        "seed": seed,
+        "seconds": round(took, 1),
+        "cases": sum(run.count.values()),
+        "kinds": dict(run.count),
+        "statuses": dict(sorted(run.statuses.items())),
+        "codes": dict(run.codes.most_common()),
+        "slowest_ordinary_s": round(run.slowest_s, 3),
+        "rss_kb": [before, after],
+        "record": record,
+        "timing": timed,
+        "found": Counter(one["fault"][:60] for one in run.faults),
+        "faults": run.faults,
+    }
 
 
 def timings(one: Lab, count: int) -> dict[str, Any]:
@@ -450,14 +489,17 @@ def timings(one: Lab, count: int) -> dict[str, Any]:
             (f"/taxii2/lab/collections/{absent}/objects/", basic(user, password)),
         ),
         "object": tuple(
-            (f"/taxii2/lab/collections/{one.known.collections['read_only']}/objects/{name}/",
-             basic(user, password))
+            (
+                f"/taxii2/lab/collections/{one.known.collections['read_only']}/objects/{name}/",
+                basic(user, password),
+            )
             for name in (ids["hidden"], ids["absent"])
         ),
         "token's name": (
-            ("/taxii2/", b"Bearer reader.x"), ("/taxii2/", b"Bearer nobody.x"),
+            ("/taxii2/", b"Bearer reader.x"),
+            ("/taxii2/", b"Bearer nobody.x"),
         ),
-    }  # fmt: skip
+    }
     return {name: compare(one.port, *pair, count) for name, pair in asked.items()}
 
 
@@ -503,9 +545,12 @@ def main() -> None:
     parser.add_argument("--timing", type=int, default=0, help="rounds of the comparison of times")
     options = parser.parse_args()
     summary = fuzz(
-        seed=options.seed, threads=options.threads, seconds=options.minutes * 60,
-        patience_s=options.patience, timing=options.timing,
-    )  # fmt: skip
+        seed=options.seed,
+        threads=options.threads,
+        seconds=options.minutes * 60,
+        patience_s=options.patience,
+        timing=options.timing,
+    )
     shown = {**summary, "faults": summary["faults"][:40]}
     print(json.dumps(shown, indent=1))
     sys.exit(1 if summary["faults"] else 0)

@@ -70,7 +70,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
         answer = _shaped(request.url.path, refusal)
         answer.headers.update(error.headers or {})
         return answer
-    return _shaped(request.url.path, Missing("http.address", "Expected a known address."))
+    return _shaped(request.url.path, Missing("route.unknown", "Expected a known address."))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

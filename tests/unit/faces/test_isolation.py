@@ -148,16 +148,16 @@ METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 
 async def looks(client: httpx.AsyncClient, path: str, name: str) -> list[Any]:
     """Every answer about a name, with the name itself taken out."""
+    asked = [("GET", headers, "") for headers in HEADERS]
+    asked += [("GET", {}, query) for query in QUERIES]
+    asked += [(method, {"content-type": MEDIA}, "") for method in METHODS]
     found = []
-    for method in METHODS:
-        for headers in HEADERS:
-            for query in QUERIES if headers == {} else QUERIES[:1]:
-                answer = await client.request(
-                    method, path + query, headers=headers, content=b"{" if method == "POST" else b""
-                )
-                told = sorted((k, v) for k, v in answer.headers.items() if k != "date")
-                text = json.dumps([answer.status_code, told]) + answer.text
-                found.append((method, headers, query, text.replace(name, "NAME")))
+    for method, headers, query in asked:
+        body = b"{" if method == "POST" else b""
+        answer = await client.request(method, path + query, headers=headers, content=body)
+        told = sorted((k, v) for k, v in answer.headers.items() if k != "date")
+        text = json.dumps([answer.status_code, told]) + answer.text
+        found.append((method, headers, query, text.replace(name, "NAME")))
     return found
 
 
