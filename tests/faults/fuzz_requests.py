@@ -29,7 +29,8 @@ ODD_TEXTS = (
     "indicator", "status", "collections", "objects", "*", "?", "#", ";", "a;b=c",
 )  # fmt: skip
 METHODS = (*["GET"] * 20, "HEAD", "HEAD", "HEAD", "POST", "POST", "DELETE", "OPTIONS", "PUT",
-           "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "G ET", "FOO", "M-SEARCH", "PRI")  # fmt: skip
+           "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "G ET", "FOO",
+           "M-SEARCH", "PRI")  # fmt: skip
 PARAMETERS = ("limit", "added_after", "next", "wait", "match[id]", "match[type]",
               "match[version]", "match[spec_version]", "at_ms", "agreement", "collection",
               "object", "party", "kind", "", "constructor")  # fmt: skip

@@ -8,7 +8,10 @@ from tests.faults.fuzz_requests import Case, Known, Maker
 from tests.faults.fuzz_run import Answers, fuzz, judge
 
 KNOWN = Known(
-    {"not_visible": "6f0d5e0a-53a5-4c3e-8f0a-6d5c2a1e7b04"},
+    {
+        "read_write": "6f0d5e0a-53a5-4c3e-8f0a-6d5c2a1e7b01",
+        "not_visible": "6f0d5e0a-53a5-4c3e-8f0a-6d5c2a1e7b04",
+    },
     {"C": ("c", "a-password-of-c"), "T": ("t", "a-password-of-t")},
     {"Cr": "reader.a-token-of-c"},
     "the-operators-token",
@@ -19,9 +22,9 @@ KNOWN = Known(
 
 def test_hostile_requests_find_nothing() -> None:
     # Ordinary requests may take long where many tests run at once; that they end is what counts.
-    summary = fuzz(seed=1, threads=2, cases=600, patience_s=30)
+    summary = fuzz(seed=1, threads=2, cases=250, patience_s=30)
     assert summary["faults"] == []
-    assert summary["cases"] == 1200
+    assert summary["cases"] == 500
     assert len(summary["codes"]) > 15
 
 
@@ -32,28 +35,33 @@ def test_one_seed_gives_the_same_requests() -> None:
     assert drawn[0] != drawn[2]
 
 
-GOOD = (
-    b"HTTP/1.1 404 Not Found\r\ncontent-type: application/taxii+json;version=2.1\r\n"
-    b'content-length: 53\r\n\r\n{"title":"x","error_code":"x.y","http_status":"404"}  '
-)
+GOOD = b'{"title":"x","error_code":"x.y","http_status":"404"}'
+
+
+def answered(status: bytes, body: bytes, more: bytes = b"") -> bytes:
+    head = b"HTTP/1.1 %b Words\r\ncontent-type: application/taxii+json;version=2.1\r\n%b" % (
+        status,
+        more,
+    )
+    return head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        (GOOD, ""),
-        (b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", "status 500"),
-        (b"HTTP/1.1 503 Oh\r\ncontent-length: 0\r\n\r\n", "status 503"),
+        (answered(b"404", GOOD), ""),
+        (answered(b"500", GOOD.replace(b"404", b"500")), "status 500"),
+        (answered(b"503", GOOD.replace(b"404", b"503")), "status 503"),
+        (answered(b"503", GOOD.replace(b"404", b"503"), b"retry-after: 1\r\n"), ""),
         (b"nonsense", "not HTTP"),
-        (GOOD.replace(b'"404"', b'"400"'), "http_status"),
-        (GOOD.replace(b"title", b"Title"), "another shape"),
-        (GOOD.replace(b"{", b"["), "without shape"),
-        (GOOD.replace(b"\r\n\r\n", b"\r\nX-Injected: 1\r\n\r\n"), "injected"),
-        (GOOD.replace(b"x.y", b"apsw"[:3] + b"w").replace(b'"x"', b'"" '), "inside"),
-        (GOOD.replace(b'"title":"x"', b'"title":"a-password-of-c"'), "secret"),
-        (GOOD.replace(b'"title":"x"', b'"title":"hidden-from-others-7f3a"'), "another party"),
-        (GOOD.replace(b'"title":"x"', b'"title":"File \\"x"'), "inside"),
-        (GOOD.replace(b'"title":"x"', b'"title":"KeyError"'), "inside"),
+        (answered(b"400", GOOD), "http_status"),
+        (answered(b"404", GOOD.replace(b"title", b"Title")), "another shape"),
+        (answered(b"404", GOOD[1:]), "without shape"),
+        (answered(b"404", GOOD, b"X-Injected: 1\r\n"), "injected"),
+        (answered(b"404", GOOD.replace(b"x.y", b"apsw")), "inside"),
+        (answered(b"404", GOOD.replace(b"x.y", b"KeyError")), "inside"),
+        (answered(b"404", GOOD.replace(b"x.y", b"a-password-of-c")), "secret"),
+        (answered(b"404", GOOD.replace(b"x.y", b"hidden-from-others-7f3a")), "another party"),
     ],
 )
 def test_the_judge_sees_each_fault(answer: bytes, fault: str) -> None:
