@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 WORKERS := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test lock clean
+.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz lock clean
 
 help:
 	@echo "make demo          play the demonstration on two nodes (KEEP=1, INPUT=bundle.json)"
@@ -16,6 +16,7 @@ help:
 	@echo "make taxii-lab     serve a TAXII lab until ended; tells where as one line of JSON (LAB='--objects 50000')"
 	@echo "make bench         run the measurements, written to bench/results.json"
 	@echo "make bench-peers   the same work on other TAXII servers (ITEMS=100000, BUDGET=60)"
+	@echo "make fuzz          fire hostile requests at a node (long; FUZZ='--minutes 1 --seed 7')"
 	@echo "make kill-test     kill the node at 200 random moments (long)"
 	@echo "make capture-test  watch the wire while 100 orders take force (long)"
 	@echo "make lock          write requirements/ anew (UPGRADE=1: newest versions)"
@@ -56,6 +57,9 @@ bench: setup
 
 bench-peers: setup
 	@$(VENV_PYTHON) bench/peers.py
+
+fuzz: setup
+	@$(VENV_PYTHON) tests/faults/fuzz_run.py $(FUZZ)
 
 kill-test: setup
 	@$(VENV_PYTHON) tests/faults/kill_run.py --rounds 200

@@ -196,6 +196,8 @@ async def serve(place: Path, options: argparse.Namespace) -> None:
         listen=f"127.0.0.1:{options.port}",
         body_bytes_max=BODY_BYTES_MAX,
         page_objects_max=options.page,
+        headers_ms=options.deadline_ms,
+        body_ms=options.deadline_ms,
     )
     folder = await init_node(place / "node", config)
     async with running_node(folder) as (node, address):
@@ -219,6 +221,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a TAXII lab on loopback.")
     parser.add_argument("--port", type=int, default=0, help="port to serve on (0: a free one)")
     parser.add_argument("--objects", type=int, help="objects in read_only (default: a few samples)")
+    parser.add_argument(
+        "--deadline-ms", type=int, default=10_000, help="time a client has for headers and body"
+    )
     parser.add_argument("--page", type=int, default=1000, help="most objects on one page")
     options = parser.parse_args()
     # Standard output is for the one line of JSON.

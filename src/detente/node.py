@@ -24,16 +24,17 @@ from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from detente.config import CONFIG_NAME, Config, parse_config, render_config
 from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
 from detente.faces.api import API, APIParts
 from detente.faces.guard import Guard
 from detente.faces.http import Server, ServerSettings, metrics_response
+from detente.faces.outer import joined
 from detente.faces.peer import Peer
 from detente.faces.taxii import TAXII, TAXIIParts
 from detente.gateway.ask import Ask
@@ -255,19 +256,24 @@ class Node:
     async def export(self, out: Path) -> dict[str, object]:
         """Write a copy of the record into a new folder: ledgers and signed documents, no
         contents. What it holds is told."""
-        if not out.is_absolute() or out.exists():
-            raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
         await self.outcomes.flush()
-        index = await self.store.read(
-            lambda view: write_copy(view, out, self.config, self.book.agreements())
-        )
+        try:
+            if not out.is_absolute() or "\0" in str(out) or out.exists():
+                raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
+            index = await self.store.read(
+                lambda view: write_copy(view, out, self.config, self.book.agreements())
+            )
+        except OSError as error:
+            raise Invalid(
+                "export.place", f"Expected a place to write to, got {out}: {error.strerror}."
+            ) from error
         return {
             "folder": str(out),
             "ledgers": len(index.ledgers),
             "documents": len(index.documents),
         }
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """All faces as one application."""
         secret = bytes.fromhex(self.folder.text("secret"))
         taxii = TAXII(
@@ -305,7 +311,7 @@ class Node:
             Route("/healthz", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
-        return Starlette(routes=[*own, *taxii.routes(), *peer.routes(), *api.routes()])
+        return joined([*own, *taxii.routes(), *peer.routes(), *api.routes()])
 
     async def _health(self, _request: Request) -> Response:
         shut = self.gate.reason_shut()

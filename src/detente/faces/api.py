@@ -76,7 +76,8 @@ class _ExportBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
-    now_ms: int
+    # To the end of the year 9999: what is later has no written form.
+    now_ms: Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
 
 
 class _PeerBody(msgspec.Struct, forbid_unknown_fields=True):

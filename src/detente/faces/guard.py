@@ -16,18 +16,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import re
 import secrets
-import ssl
 from collections import OrderedDict
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from starlette.requests import Request
 
-from detente.errors import Invalid, Missing, NotAuthorised, Unavailable
-from detente.faces.http import basic_credentials
+from detente.errors import Conflict, Invalid, Missing, NotAuthorised, Unavailable
+from detente.faces.http import CREDENTIAL_BYTES_MAX, basic_credentials
 from detente.faces.throttle import Buckets, Guesses
 from detente.ports import Clock, CredentialRow, Store
 
@@ -37,7 +37,8 @@ _REMEMBERED_MAX = 10_000
 _REMEMBERED_US = 300 * 1_000_000
 #: Argon2 runs on at most this many threads at a time, so that guessing cannot starve the node.
 _CHECKS_MAX = 2
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.ASCII | re.DOTALL)
+#: An address of IPv6 with its zone is shorter; behind a proxy it is what a header says.
+_ADDRESS_CHARS_MAX = 64
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,7 @@ class Guard:
         self._seen: OrderedDict[bytes, int] = OrderedDict()
         self._rows: dict[str, CredentialRow] = {}
         self._certificates: dict[str, str] | None = None
+        self._changes = 0
         self._room = asyncio.Semaphore(_CHECKS_MAX)
         self._buckets = Buckets()
         self._guesses = Guesses()
@@ -134,9 +136,9 @@ class Guard:
                     "auth.missing", "Expected credentials: Basic, Bearer or a certificate."
                 )
             return await self._by_certificate(certificate)
-        address = request.client.host if request.client else ""
+        address = request.client.host[:_ADDRESS_CHARS_MAX] if request.client else ""
         scheme, _, given = header.partition(" ")
-        if scheme.lower() == "bearer":
+        if scheme.lower() == "bearer" and len(given) <= CREDENTIAL_BYTES_MAX:
             name, _, secret = given.strip().rpartition(".")
             return await self._by_secret(address, name, secret, "token")
         basic = basic_credentials(header)
@@ -149,11 +151,29 @@ class Guard:
     async def _by_secret(
         self, address: str, name: str, secret: str, kind: str
     ) -> CredentialRow | None:
-        row = await self._credential(name)
-        alive = row if row is not None and row.kind == kind and self._alive(row) else None
         now_us = self._clock.now_us()
-        if alive is not None and self._remembered(alive, secret, now_us):
-            return alive
+        known = self._fit(self._rows.get(name), kind)
+        if known is not None and self._remembered(known, secret, now_us):
+            return known
+        self._hear(address, name, now_us)
+        # Looked up although it may be in memory: known and unknown names go the same way.
+        alive = self._fit(await self._stored(name), kind)
+        if kind == "token":
+            right = self._token_right(alive, secret)
+        else:
+            # Of many guesses at once, those that have had to wait are heard no more often.
+            async with self._room:
+                self._hear(address, name, self._clock.now_us())
+                right = await self._password_right(alive, secret)
+        if not right or alive is None:
+            self._guesses.wrong(address, name, self._clock.now_us())
+            return None
+        self._guesses.right(address, name)
+        self._remember(alive, secret, now_us)
+        return alive
+
+    def _hear(self, address: str, name: str, now_us: int) -> None:
+        """Refuse whoever has guessed too often."""
         locked_s = self._guesses.locked_s(address, name, now_us)
         if locked_s:
             raise Unavailable(
@@ -162,33 +182,38 @@ class Guard:
                 hint="Nothing is checked until then.",
                 retry_s=locked_s,
             )
-        if await self._right(alive, secret, kind) and alive is not None:
-            self._guesses.right(address, name)
-            self._remember(alive, secret, now_us)
-            return alive
-        self._guesses.wrong(address, name, now_us)
-        return None
 
     async def _by_certificate(self, certificate: bytes) -> CredentialRow | None:
         if self._certificates is None:
+            changes = self._changes
             rows = await self._store.read(lambda view: view.credentials())
-            self._certificates = {r.secret_hash: r.name for r in rows if r.kind == "certificate"}
-        name = self._certificates.get(hashlib.sha256(certificate).hexdigest())
-        row = None if name is None else await self._credential(name)
-        return row if row is not None and self._alive(row) else None
+            found = {one.secret_hash: one.name for one in rows if _is_certificate(one)}
+            if changes == self._changes:
+                self._certificates = found
+        else:
+            found = self._certificates
+        name = found.get(hashlib.sha256(certificate).hexdigest())
+        if name is None:
+            return None
+        return self._fit(self._rows.get(name) or await self._stored(name), "certificate")
+
+    def _fit(self, row: CredentialRow | None, kind: str) -> CredentialRow | None:
+        """The credential, if it is of this kind and still opens something."""
+        return row if row is not None and row.kind == kind and self._alive(row) else None
 
     def _alive(self, row: CredentialRow) -> bool:
         now_ms = self._clock.now_us() // 1000
         return row.removed_ms is None and (row.expires_ms is None or now_ms < row.expires_ms)
 
-    async def _credential(self, name: str) -> CredentialRow | None:
-        """The stored credential. Kept in memory while it is right: only this object writes."""
-        if name not in self._rows:
-            row = await self._store.read(lambda view: view.credential(name))
-            if row is None:
-                return None
+    async def _stored(self, name: str) -> CredentialRow | None:
+        """The stored credential, which is then kept in memory: only this object writes. What was
+        read before a change and comes after it is not kept, else what was taken away would live
+        on."""
+        changes = self._changes
+        row = await self._store.read(lambda view: view.credential(name))
+        if row is not None and changes == self._changes:
             self._rows[name] = row
-        return self._rows[name]
+        return row
 
     # --- secrets -----------------------------------------------------------------------------
 
@@ -204,13 +229,13 @@ class Guard:
         while len(self._seen) > _REMEMBERED_MAX:
             self._seen.popitem(last=False)
 
-    async def _right(self, row: CredentialRow | None, secret: str, kind: str) -> bool:
-        if kind == "token":
-            stored = row.secret_hash if row else hashlib.sha256(self._key).hexdigest()
-            return hmac.compare_digest(stored, _hash_of(secret))
+    def _token_right(self, row: CredentialRow | None, secret: str) -> bool:
+        stored = row.secret_hash if row else hashlib.sha256(self._key).hexdigest()
+        return hmac.compare_digest(stored, _hash_of(secret))
+
+    async def _password_right(self, row: CredentialRow | None, secret: str) -> bool:
         stored = row.secret_hash if row else self._decoy
-        async with self._room:
-            return await asyncio.to_thread(self._verify, stored, secret)
+        return await asyncio.to_thread(self._verify, stored, secret)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
@@ -222,9 +247,10 @@ class Guard:
 
     async def add(self, terms: ClientTerms) -> str:
         """Make a credential; its secret is told once and kept only as a hash. Of a certificate
-        the fingerprint is told."""
+        the fingerprint is told. ``Conflict`` if another credential has that certificate."""
         if terms.kind == "certificate":
             told = stored = fingerprint(terms.certificate)
+            await self._check_new(stored)
         else:
             secret = secrets.token_urlsafe(32)
             told = secret if terms.kind == "password" else f"{terms.name}.{secret}"
@@ -262,10 +288,24 @@ class Guard:
         await self._put(gone)
         return gone
 
+    async def _check_new(self, stored: str) -> None:
+        rows = await self._store.read(lambda view: view.credentials())
+        if any(one.secret_hash == stored and _is_certificate(one) for one in rows):
+            raise Conflict(
+                "client.certificate-known",
+                "Expected a certificate of no other client.",
+                hint="Remove the other client first; `detente client list` names it.",
+            )
+
     async def _put(self, row: CredentialRow) -> None:
         await self._store.write(lambda tx: tx.put_credential(row))
+        self._changes += 1
         self._rows.pop(row.name, None)
         self._certificates = None
+
+
+def _is_certificate(row: CredentialRow) -> bool:
+    return row.kind == "certificate" and row.removed_ms is None
 
 
 def _hash_of(token: str) -> str:
@@ -274,10 +314,8 @@ def _hash_of(token: str) -> str:
 
 def fingerprint(pem: str) -> str:
     """SHA-256 over the DER of the first certificate in a PEM text, in hex."""
-    found = _PEM.search(pem)
     try:
-        if found is None:
-            raise ValueError
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
+        found = x509.load_pem_x509_certificate(pem.encode("ascii", "replace"))
+        return found.fingerprint(hashes.SHA256()).hex()
     except ValueError as error:
         raise Invalid("client.certificate", "Expected a certificate in PEM.") from error
