@@ -56,6 +56,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     client may then show one, and it must be known (``detente client add --certificate``).
 
     ``sync_ms``: how often the node asks each partner for news; 0 means only on demand.
+
+    ``links_at_work_max``: how many sources are polled and sinks pushed to at a time; 0 means only
+    on demand.
     """
 
     party: str
@@ -75,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls_key: str = ""
     tls_client_ca: str = ""
     sync_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0
+    links_at_work_max: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 32
 
     @property
     def address(self) -> tuple[str, int]:

@@ -9,6 +9,7 @@ Folder of a node (``detente init`` makes it, mode 0700):
     keys/witness.pem      cosigns partners' checkpoints
     token                 lets the folder's owner use the API
     secret                seals paging tokens
+    links/                passwords and tokens for sources and sinks
     address               where the running node listens
 """
 
@@ -19,7 +20,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -32,6 +33,7 @@ from starlette.types import ASGIApp
 from detente.config import CONFIG_NAME, Config, parse_config, render_config
 from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
 from detente.faces.api import API, APIParts
+from detente.faces.api_links import LinkAPI
 from detente.faces.guard import Guard
 from detente.faces.http import Server, ServerSettings, metrics_response
 from detente.faces.outer import joined
@@ -45,21 +47,27 @@ from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
+from detente.gateway.link import LinkParts
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.recall import Recalls
 from detente.gateway.review import Review
+from detente.gateway.sink import Sinks
+from detente.gateway.source import Sources
 from detente.gateway.witness import Witness
 from detente.ports import Store
 from detente.proof import Ed25519Signer, Signer, load_private_key
 from detente.record import write_copy
 from detente.store.sqlite import SQLiteStore
 from detente.wire.courier import HTTPCourier
+from detente.wire.http import HTTPCaller
 from detente.wire.stix import Limits
 
 __all__ = ["Node", "NodeFolder", "RunningClock", "init_node", "serve"]
 
 log = structlog.get_logger("detente")
+
+_Due = Callable[[int], list[str]]
 
 #: How often the node looks whether the clock has brought something due.
 TICK_S = 0.25
@@ -140,9 +148,40 @@ class NodeFolder:
             os.fsync(file.fileno())
         half.replace(path)
 
+    def drop_private(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
     def database(self) -> Path:
         """The store's file."""
         return self.path / "detente.db"
+
+
+class FolderSecrets:
+    """``ports.Secrets`` in files of the node's folder that only its owner reads."""
+
+    def __init__(self, folder: NodeFolder) -> None:
+        self._folder = folder
+
+    def get(self, name: str) -> str:
+        """The secret; ``Missing`` if its file is gone."""
+        try:
+            return (self._folder.path / "links" / name).read_text()
+        except FileNotFoundError as error:
+            raise Missing(
+                "link.secret-gone",
+                f"Expected links/{name} in the node's folder, got none.",
+                hint="Remove the source or sink and add it again.",
+            ) from error
+
+    def put(self, name: str, secret: str) -> None:
+        """Write it; the folder of secrets comes into being with the first."""
+        (self._folder.path / "links").mkdir(mode=0o700, exist_ok=True)
+        self._folder.write_private(f"links/{name}", secret.encode())
+
+    def drop(self, name: str) -> None:
+        """Take its file away."""
+        self._folder.drop_private(f"links/{name}")
 
 
 async def init_node(path: Path, config: Config) -> NodeFolder:
@@ -190,6 +229,50 @@ async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
     return ExerciseClock(store, set_us, real_us)
 
 
+class LinkWork:
+    """Sources and sinks at work: starts what is due, so many at a time, and never waits for any.
+
+    ``at_work_max`` is 0 until the node serves: a command that opens a stopped node to ask it
+    something must not begin to send.
+    """
+
+    def __init__(self, sources: Sources, sinks: Sinks, broken: Callable[[Broken], None]) -> None:
+        self.at_work_max = 0
+        self._broken = broken
+        self._kinds: tuple[tuple[str, _Due, Callable[[str], Awaitable[object]]], ...] = (
+            ("source", sources.due, sources.poll),
+            ("sink", sinks.due, sinks.push),
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, now_us: int) -> None:
+        """Start what is due, as far as there is room."""
+        for use, due, work in self._kinds:
+            for name in due(now_us):
+                if len(self._tasks) >= self.at_work_max:
+                    return
+                task = asyncio.create_task(self._work(use, name, work))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, use: str, name: str, work: Callable[[str], Awaitable[object]]) -> None:
+        try:
+            await work(name)
+        except DetenteError as error:
+            log.error("link", use=use, name=name, code=error.code, sentence=error.sentence)
+            if isinstance(error, Broken):
+                self._broken(error)
+        except Exception as error:  # one link's fault must not end the others' work
+            log.error("unforeseen", use=use, name=name, exc_info=error)
+
+    async def stop(self) -> None:
+        """Break off what is at work; each begins again from its last durable place."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Node:
     """A node's services, joined. ``start`` before use, ``stop`` after."""
 
@@ -217,11 +300,23 @@ class Node:
         self.desk = Desk(self.book, self.delivery, self.exchange)
         self.guard = Guard(store, clock, folder.text("token"), config.client_requests_per_minute)
         self._tasks: list[asyncio.Task[None]] = []
+        links = LinkParts(
+            book=self.book,
+            gate=self.gate,
+            caller=HTTPCaller(),
+            secrets=FolderSecrets(folder),
+            chance=secrets.SystemRandom().random,
+        )
+        self.sources = Sources(links, self.intake, page_bytes_max=config.body_bytes_max)
+        self.sinks = Sinks(links, self.delivery)
+        self.link_work = LinkWork(self.sources, self.sinks, self.gate.shut)
 
     async def start(self) -> None:
         """Fold, settle, and begin to watch the clock."""
         await self.book.load()
         await self.orders.start()
+        await self.sources.load()
+        await self.sinks.load()
         self._tasks.append(asyncio.create_task(self._watch()))
         if self.config.sync_ms:
             self._tasks.append(asyncio.create_task(self._sync()))
@@ -237,6 +332,7 @@ class Node:
                 log.error("tick", code=error.code, sentence=error.sentence)
                 if isinstance(error, Broken):
                     self.gate.shut(error)
+            self.link_work.begin(self.clock.now_us())
 
     async def _sync(self) -> None:
         while True:
@@ -249,6 +345,7 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.exchange.close()
+        await self.link_work.stop()
         await self.courier.close()
         await self.outcomes.flush()
         await self.store.close()
@@ -302,6 +399,7 @@ class Node:
                 recalls=self.recalls,
                 exchange=self.exchange,
                 guard=self.guard,
+                links=LinkAPI(self.sources, self.sinks),
                 clock=self.clock if isinstance(self.clock, ExerciseClock) else None,
                 export=self.export,
             )
@@ -350,6 +448,7 @@ async def running_node(
             scheme = "https" if config.tls_certificate else "http"
             address = f"{scheme}://{bound_host}:{bound_port}"
             folder.write_private("address", address.encode())
+            node.link_work.at_work_max = config.links_at_work_max
             yield node, address
         finally:
             node.bell.close()

@@ -1,7 +1,8 @@
 """Ports: what the gateway asks of the world outside it, as protocols and plain records.
 
-``store`` implements ``Store``; ``faces`` implement ``Breaker``; ``wire.courier`` implements
-``Courier``; ``node`` gives the one ``Clock``. Nothing here does anything.
+``store`` implements ``Store``; ``faces`` and ``wire.http`` implement ``Breaker``;
+``wire.courier`` implements ``Courier``, ``wire.http`` ``Caller``; ``node`` gives ``Secrets`` and
+the one ``Clock``. Nothing here does anything.
 """
 
 from __future__ import annotations
@@ -14,22 +15,29 @@ import msgspec
 
 __all__ = [
     "ActRow",
+    "Answer",
     "Block",
     "Breaker",
+    "Call",
+    "Caller",
     "Clock",
     "CollectionState",
     "Courier",
     "CredentialRow",
     "DocumentRow",
     "FeedRow",
+    "LinkRow",
     "NewItem",
     "Opening",
     "PageRow",
     "PeerRow",
+    "Secrets",
     "StatusRow",
     "Store",
+    "Target",
     "Tx",
     "View",
+    "Watch",
 ]
 
 T = TypeVar("T")
@@ -199,6 +207,19 @@ class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A source (a foreign TAXII collection that is polled) or a sink (one that is pushed to).
+
+    ``settings`` is what the operator said, ``state`` how far it has come; both canonical JSON kept
+    by ``gateway.source`` and ``gateway.sink``. Neither holds a password or a token.
+    """
+
+    use: Literal["source", "sink"]
+    name: str
+    settings: bytes
+    state: bytes
+
+
 class View(Protocol):
     """A consistent look at the store. Lists are in the order in which rows were written."""
 
@@ -275,6 +296,8 @@ class View(Protocol):
     def credentials(self) -> list[CredentialRow]: ...
     def peers(self) -> list[PeerRow]: ...
     def status(self, status_id: str) -> StatusRow | None: ...
+    def link(self, use: str, name: str) -> LinkRow | None: ...
+    def links(self, use: str) -> list[LinkRow]: ...
 
 
 class Tx(View, Protocol):
@@ -323,6 +346,10 @@ class Tx(View, Protocol):
     def put_credential(self, row: CredentialRow) -> None: ...
     def put_peer(self, row: PeerRow) -> None: ...
     def put_status(self, row: StatusRow) -> None: ...
+    def put_link(self, row: LinkRow) -> None: ...
+    def drop_link(self, use: str, name: str) -> bool:
+        """Forget a source or sink; False if there was none."""
+        ...
 
 
 class Store(Protocol):
@@ -346,6 +373,84 @@ class Courier(Protocol):
     """
 
     def post(self, address: str, path: str, body: bytes) -> Awaitable[bytes]: ...
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign server and how it is known to be the right one.
+
+    ``address`` is scheme, host and port. By default the system's certificate authorities vouch for
+    it; ``ca_file`` (PEM) takes their place. ``pin`` is the SHA-256 (hexadecimal) of the public key
+    of the server's own certificate (DER SubjectPublicKeyInfo, as in RFC 7469): with a pin and no
+    ``ca_file`` the pin alone decides, with both, both must hold. ``certificate`` and ``key`` (PEM)
+    show who we are. Plain HTTP goes to this machine only, unless ``insecure_http``.
+    """
+
+    address: str
+    ca_file: str = ""
+    pin: str = ""
+    certificate: str = ""
+    key: str = ""
+    insecure_http: bool = False
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. ``path`` begins with a slash and has the query with it; ``chunks`` are the
+    body, sent piece by piece; ``answer_bytes_max`` bounds the answer's body, unpacked."""
+
+    target: Target
+    method: Literal["GET", "POST"]
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    chunks: tuple[bytes, ...] = ()
+    answer_bytes_max: int
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer; names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Watch(Protocol):
+    """Looks over one call's shoulder, so that the gate can hold it."""
+
+    def opened(self, breaker: Breaker) -> None:
+        """The connection stands and nothing has been sent; raising ends it there."""
+
+    def stands(self) -> bool:
+        """Asked before every piece of the body; False breaks the connection off."""
+        ...
+
+
+class Caller(Protocol):
+    """Makes one request to a foreign server, on a connection of its own.
+
+    Raises ``Unavailable`` if there was no answer (not reached, too late, broken off),
+    ``PeerError`` if the server is not the one it should be or its answer is no HTTP, too large or
+    packed in an unknown way. Whatever status it has, an answer is an answer; a redirect is not
+    followed. Bounded in time and size.
+    """
+
+    def check(self, target: Target) -> None:
+        """Raise ``Invalid`` for a target that could never be called."""
+        ...
+
+    def call(self, call: Call, watch: Watch | None = None) -> Awaitable[Answer]: ...
+
+
+class Secrets(Protocol):
+    """Passwords and tokens by name, kept for the node's owner alone. May block briefly."""
+
+    def get(self, name: str) -> str:
+        """The secret; raises ``Missing`` if there is none."""
+        ...
+
+    def put(self, name: str, secret: str) -> None: ...
+    def drop(self, name: str) -> None:
+        """Forget it; a name that is not known is forgotten already."""
+        ...
 
 
 #: Given (log, level, index) → the tile's hashes so far; what proofs are made from.

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
+from detente.faces.api_links import LinkAPI
 from detente.faces.guard import ClientTerms, Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
@@ -67,6 +68,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     recalls: Recalls
     exchange: Exchange
     guard: Guard
+    links: LinkAPI
     clock: SettableClock | None
     export: Callable[[Path], Awaitable[dict[str, object]]]
 
@@ -126,6 +128,7 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
+        links = self._parts.links
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -153,6 +156,16 @@ class API:
             ("GET", "/api/clients", self._clients),
             ("POST", "/api/clients", self._client_add),
             ("DELETE", "/api/clients/{name}", self._client_remove),
+            ("GET", "/api/sources", links.sources),
+            ("POST", "/api/sources", links.source_add),
+            ("GET", "/api/sources/{name}", links.source_show),
+            ("DELETE", "/api/sources/{name}", links.source_remove),
+            ("POST", "/api/sources/{name}/poll", links.source_poll),
+            ("GET", "/api/sinks", links.sinks),
+            ("POST", "/api/sinks", links.sink_add),
+            ("GET", "/api/sinks/{name}", links.sink_show),
+            ("DELETE", "/api/sinks/{name}", links.sink_remove),
+            ("POST", "/api/sinks/{name}/push", links.sink_push),
             ("POST", "/api/clock", self._clock),
             ("POST", "/api/ledger/export", self._export),
         ]

@@ -15,7 +15,7 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_clients, cli_orders, cli_papers
+from detente.faces import cli_clients, cli_links, cli_orders, cli_papers
 from detente.faces.client import NodeClient, Questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
@@ -77,6 +77,8 @@ app.add_typer(hold, name="hold")
 app.add_typer(ledger, name="ledger")
 app.add_typer(peer, name="peer")
 app.add_typer(cli_clients.client, name="client")
+app.add_typer(cli_links.source, name="source")
+app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
 
 

@@ -55,12 +55,8 @@ class NodeClient:
                 f"Expected a running node in {folder}, got none.",
                 hint=f"Start it with `detente serve {folder}`.",
             ) from error
-        self._client = httpx.Client(
-            base_url=address,
-            headers={"authorization": f"Bearer {token}"},
-            timeout=_ANSWER_S,
-            trust_env=False,
-        )
+        self._address = address
+        self._token = token
 
     def get(self, path: str, **query: str | None) -> Any:
         """The answer to a question."""
@@ -74,12 +70,22 @@ class NodeClient:
         """The answer to taking something away."""
         return self._call("DELETE", path, {}, None)
 
+    def _client(self) -> httpx.Client:
+        """For one call: a command makes one or two, and leaves no connection behind."""
+        return httpx.Client(
+            base_url=self._address,
+            headers={"authorization": f"Bearer {self._token}"},
+            timeout=_ANSWER_S,
+            trust_env=False,
+        )
+
     def _call(
         self, method: str, path: str, query: dict[str, str | None], body: bytes | None
     ) -> Any:
         params = {key: value for key, value in query.items() if value is not None}
         try:
-            answer = self._client.request(method, path, params=params, content=body)
+            with self._client() as client:
+                answer = client.request(method, path, params=params, content=body)
         except httpx.HTTPError as error:
             raise Unavailable(
                 "node.unreachable",

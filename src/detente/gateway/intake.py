@@ -120,8 +120,14 @@ class Intake:
         self._limits = limits
         self._published = published
 
-    async def publish(self, publication: Publication) -> Published:
+    async def publish(
+        self, publication: Publication, keep: Callable[[Tx, Published], None] | None = None
+    ) -> Published:
         """Take a publication; answers when it is on disk.
+
+        ``keep`` runs in the same transaction as the items, also if all of them are known: a
+        source's place is on disk exactly when its page is. Only for what is ``partial``, which is
+        never undone as a whole.
 
         Refuses as a whole: an unknown collection, a party that is not its sender, a missing
         purpose or grade where the agreement demands them (R34), a body that cannot be cut, and,
@@ -148,11 +154,17 @@ class Intake:
         change = Change(
             current=current, party=self._book.me.party, now_us=self._book.clock.now_us()
         )
-        entered = await self._book.store.write(lambda tx: self._enter(tx, key, batch, change))
+
+        def work(tx: Tx) -> _Entered:
+            entered = self._enter(tx, key, batch, change)
+            if keep is not None:
+                keep(tx, _answer(publication, refused, entered, batch))
+            return entered
+
+        entered = await self._book.store.write(work)
         if entered.conflicts and not publication.partial:
             raise _whole(list(entered.conflicts))
         self._published(agreement.id, collection.name)
-        refused = sorted([*refused, *entered.conflicts], key=lambda one: one.index)
         return _answer(publication, refused, entered, batch)
 
     def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change) -> _Entered:
@@ -570,6 +582,7 @@ def _answer(
     publication: Publication, refused: list[Refused], entered: _Entered, batch: _Batch
 ) -> Published:
     conflicting = {one.index for one in entered.conflicts}
+    refused = sorted([*refused, *entered.conflicts], key=lambda one: one.index)
     taken = [one for one in batch.objects if one.index not in conflicting]
     return Published(
         agreement=publication.agreement,

@@ -25,7 +25,7 @@ __all__ = [
 #: "DETE": tells ``file`` and other programs whose database this is.
 APPLICATION_ID: Final = 0x44455445
 #: The number of the tables below. A file with another number is not touched.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _PAGE_BYTES = 8192
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
@@ -213,6 +213,15 @@ CREATE TABLE peer (
     address TEXT NOT NULL,
     state BLOB NOT NULL,
     UNIQUE (party, agreement)
+) STRICT;
+-- Foreign TAXII collections that are polled (sources) or pushed to (sinks).
+CREATE TABLE link (
+    row INTEGER PRIMARY KEY,
+    use TEXT NOT NULL CHECK (use IN ('source', 'sink')),
+    name TEXT NOT NULL,
+    settings BLOB NOT NULL,
+    state BLOB NOT NULL,
+    UNIQUE (use, name)
 ) STRICT;
 CREATE TABLE status (
     id TEXT PRIMARY KEY,

@@ -14,6 +14,7 @@ from detente.ports import (
     CredentialRow,
     DocumentRow,
     FeedRow,
+    LinkRow,
     NewItem,
     Opening,
     PageRow,
@@ -48,6 +49,7 @@ _FEED = _put(FeedRow, "feed", _update(FeedRow, "collection", "party"))
 _CREDENTIAL = _put(CredentialRow, "credential", _update(CredentialRow, "name"))
 _PEER = _put(PeerRow, "peer", _update(PeerRow, "party", "agreement"))
 _STATUS = _put(StatusRow, "status", _update(StatusRow, "id"))
+_LINK = _put(LinkRow, "link", _update(LinkRow, "use", "name"))
 _PAGE = _put(PageRow, "page", more=("span",))
 
 
@@ -217,3 +219,12 @@ class SQLiteTx(SQLiteView):
     def put_status(self, row: StatusRow) -> None:
         """Write a TAXII status resource."""
         self._insert(_STATUS, row)
+
+    def put_link(self, row: LinkRow) -> None:
+        """Write a source or a sink."""
+        self._insert(_LINK, row)
+
+    def drop_link(self, use: str, name: str) -> bool:
+        """Forget a source or a sink."""
+        self._db.execute("DELETE FROM link WHERE use = ? AND name = ?", (use, name))
+        return self._db.changes() == 1

@@ -16,6 +16,7 @@ from detente.ports import (
     CredentialRow,
     DocumentRow,
     FeedRow,
+    LinkRow,
     Opening,
     PageRow,
     PeerRow,
@@ -58,6 +59,8 @@ _CREDENTIAL = _select(CredentialRow, "credential", "WHERE name = ?")
 _CREDENTIALS = _select(CredentialRow, "credential", "ORDER BY row")
 _PEERS = _select(PeerRow, "peer", "ORDER BY row")
 _STATUS = _select(StatusRow, "status", "WHERE id = ?")
+_LINK = _select(LinkRow, "link", "WHERE use = ? AND name = ?")
+_LINKS = _select(LinkRow, "link", "WHERE use = ? ORDER BY row")
 
 _OF_LOG = "WHERE log = (SELECT number FROM log WHERE name = ?)"
 _OPENING = _select(Opening, "opening", f'{_OF_LOG} AND "index" = ?')
@@ -253,3 +256,11 @@ class SQLiteView:
     def status(self, status_id: str) -> StatusRow | None:
         """A TAXII status resource."""
         return self._row(StatusRow, _STATUS, status_id)
+
+    def link(self, use: str, name: str) -> LinkRow | None:
+        """A source or sink by name."""
+        return self._row(LinkRow, _LINK, use, name)
+
+    def links(self, use: str) -> list[LinkRow]:
+        """All sources, or all sinks."""
+        return self._rows(LinkRow, _LINKS, use)
