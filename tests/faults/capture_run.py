@@ -2,11 +2,13 @@
 
     python tests/faults/capture_run.py --rounds 100 [--readers 8] [--seed N]
 
-One exercise node as a process of its own, with 3,000 covered objects of about 1 kB and some that
-are exempt; readers, each a process of its own, pull by TAXII from the beginning, again and again.
-In each round, once every reader has got covered bytes, a suspension is enacted by the API. The
-capture takes what the kernel sends from the node's port; the instant of the answer is that of the
-packet that carries it, so there is one clock only. It is checked that
+One exercise node as a process of its own, with 6,000 covered objects of about 1 kB and some that
+are exempt; readers, each a process of its own, pull by TAXII from the beginning, again and again:
+eight at full speed in pages of 5 MB, so that sends outlast an order, and two slow ones besides, so
+that the node's kernel always has bytes that it has not sent. In each round, once every reader at
+full speed has got covered pages, a suspension is enacted by the API. The capture takes what the
+kernel sends from the node's port; the instant of the answer is that of the packet that carries
+it, so there is one clock only. It is checked that
 
 - covered bytes flowed in the last moment before the order was sent (else the round proves nothing);
 - after the packet with the answer, no packet carries a byte of an answer with covered content;
@@ -42,10 +44,14 @@ from nodes import NodeProcess, detente  # noqa: E402  # the path above must be s
 from tests.faults.wire_watch import Incomplete, Streams, Tap  # noqa: E402  # as above
 
 COLLECTION = "91a7b528-80eb-42ed-a74d-c6fbd5a26301"
-COVERED, EXEMPT, BATCH = 3_000, 100, 500
+COVERED, EXEMPT, BATCH = 6_000, 100, 1_000
+#: So large that sends take longer than an order: at any moment every reader has one under way.
+PAGE_OBJECTS = 5_000
 SCOPE = {"direction": {"only": ["out"]}, "kind": {"except": ["SL"]}}
 #: Nothing that is waited for takes longer, unless something is broken.
 WAIT_S = 30
+#: Besides those at full speed.
+SLOW_READERS = 2
 #: "The last moment before": this much before the order was sent.
 MOMENT_NS = 50_000_000
 
@@ -114,10 +120,17 @@ class Scene:
         self.streams = Streams((self.mark.encode(), b'"infrastructure'))
         self.tap: Tap | None = None
         self.readers: list[subprocess.Popen[bytes]] = []
+        self.fast = 0
         self.orders = 0
 
     def prepare(self, readers: int) -> None:
         """The node with its agreement and items, the tap, the readers."""
+        config = self.node.folder / "detente.toml"
+        text = config.read_text()
+        small = "page_objects_max = 1000\n"
+        if small not in text:
+            raise Incomplete(f"expected {small!r} in the node's configuration")
+        config.write_text(text.replace(small, f"page_objects_max = {PAGE_OBJECTS}\n"))
         # Before the first connection, so that of each the start is seen.
         self.tap = Tap(self.node.port, self.streams.take)
         self.node.start()
@@ -138,15 +151,17 @@ class Scene:
         for first in range(0, COVERED, BATCH):
             self.node.publish("out", _bundle(first, min(BATCH, COVERED - first), self.mark))
         self.node.publish("out", _bundle(COVERED, EXEMPT, ""))
-        for number in range(readers):
-            self._start_reader(number)
+        for number in range(readers + SLOW_READERS):
+            self._start_reader(number, slow=number >= readers)
+        self.fast = readers
 
-    def _start_reader(self, number: int) -> None:
+    def _start_reader(self, number: int, *, slow: bool) -> None:
         made = self.node.call("/api/clients", name=f"reader-{number}", party="K")
         path = f"/taxii2/C1/collections/{COLLECTION}/objects/"
         words = [str(self.node.port), path, made["name"], made["password"], self.mark]
         program = str(Path(__file__).with_name("capture_reader.py"))
         command = [sys.executable, "-S", program, *words, str(self._lines(number))]
+        command += ["slow"] if slow else []
         self.readers.append(subprocess.Popen(command))
 
     def _lines(self, number: int) -> Path:
@@ -169,7 +184,7 @@ class Scene:
         began_ns = time.time_ns()
         self._until(lambda: self._each(began_ns, covered=True), "covered pages for every reader")
         payload = self._draft("suspend")
-        amount = self.streams.flowed + self.dice.randrange(1, 8_000_000)
+        amount = self.streams.flowed + self.dice.randrange(1, 20_000_000)
         self._until(lambda: self.streams.flowed > amount, "a full flow")
         sent_ns, answer_ns, answer = self._enact(payload)
         if answer["enacted"]["state"] != "in-force":
@@ -251,10 +266,12 @@ class Scene:
 
     def _each(self, since_ns: int, *, covered: bool) -> bool:
         """Whether every reader has asked, and been answered whole, twice since; if ``covered``,
-        with covered content."""
+        every one at full speed with covered content."""
         for number, reader in enumerate(self.readers):
             if reader.poll() is not None:
                 raise Incomplete(f"reader {number} has ended")
+            if covered and number >= self.fast:
+                continue
             lines = [line for line in self._asked(number) if line[0] > since_ns and line[1]]
             if sum(not covered or bool(line[3]) for line in lines) < 2:
                 return False

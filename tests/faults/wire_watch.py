@@ -28,7 +28,7 @@ _ROOM_BYTES = 256 * 1024 * 1024
 #: The largest packet on loopback, with room to spare.
 _PACKET_BYTES_MAX = 128 * 1024
 _HEAD_BYTES_MAX = 64 * 1024
-_FIN, _SYN, _RST = 1, 2, 4
+_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 
 
 class Incomplete(Exception):
@@ -69,7 +69,8 @@ class Streams:
     def __init__(self, marks: tuple[bytes, ...]) -> None:
         self._marks = marks
         self._reach = max(len(mark) for mark in marks) - 1
-        self._open: dict[int, _Stream] = {}
+        #: None: not an answering node but some other process, which asks from the same port.
+        self._open: dict[int, _Stream | None] = {}
         self._all: list[tuple[int, _Stream]] = []
         self._lock = threading.Lock()
         #: A running count, cheap to ask for: bytes sent in answers that are covered so far.
@@ -80,6 +81,9 @@ class Streams:
         _, port, seq, _, offset, flags = struct.unpack_from("!HHIIBB", segment)
         payload = segment[(offset >> 4) * 4 :]
         with self._lock:
+            if flags & _SYN and not flags & _ACK:
+                self._open[port] = None
+                return
             if flags & _SYN:
                 stream = _Stream(first=(seq + 1) & 0xFFFFFFFF)
                 self._open[port] = stream
@@ -87,7 +91,7 @@ class Streams:
                 return
             known = self._open.get(port)
             if known is None:
-                if payload:
+                if payload and port not in self._open:
                     raise Incomplete(f"a connection to port {port} whose start was not seen")
                 return
             if payload:
