@@ -49,7 +49,7 @@ COVERED, EXEMPT, BATCH = 6_000, 100, 1_000
 PAGE_OBJECTS = 5_000
 SCOPE = {"direction": {"only": ["out"]}, "kind": {"except": ["SL"]}}
 #: Nothing that is waited for takes longer, unless something is broken.
-WAIT_S = 30
+WAIT_S = 60
 #: Besides those at full speed.
 SLOW_READERS = 2
 #: "The last moment before": this much before the order was sent.

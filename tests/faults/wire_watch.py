@@ -47,7 +47,6 @@ class Answer:
     status: int = 0
     covered: bool = False
     done_ns: int | None = None
-    broken: bool = False
     tail: bytes = b""
 
 
@@ -168,11 +167,6 @@ class Streams:
             )
         return total - self.covered_bytes(since_ns)
 
-    def broken(self) -> int:
-        """Covered answers that were broken off."""
-        with self._lock:
-            return sum(a.broken and a.covered for _, s in self._all for a in s.answers)
-
     def forget(self) -> None:
         """Drop what has ended: connections, answers and their packets."""
         with self._lock:
@@ -195,11 +189,9 @@ def _read_head(answer: Answer) -> None:
 def _close(stream: _Stream) -> None:
     stream.closed = True
     last = stream.answers[-1] if stream.answers else None
-    if last is not None and last.done_ns is None:
-        last.broken = True
-        # It may be that only the head had come, or the frame around the first object.
-        if last.status in (0, 200):
-            last.covered = True
+    # It may be that only the head had come, or the frame around the first object.
+    if last is not None and last.done_ns is None and last.status in (0, 200):
+        last.covered = True
 
 
 def _overlap(stream: _Stream, packet: tuple[int, int, int]) -> int:
