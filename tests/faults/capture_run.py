@@ -41,7 +41,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 from nodes import NodeProcess, detente  # noqa: E402  # the path above must be set first
 
-from tests.faults.wire_watch import Incomplete, Streams, Tap  # noqa: E402  # as above
+from tests.faults.wire_watch import Incomplete, Streams, Tap  # noqa: E402  # the path above must be set first
 
 COLLECTION = "91a7b528-80eb-42ed-a74d-c6fbd5a26301"
 COVERED, EXEMPT, BATCH = 6_000, 100, 1_000
