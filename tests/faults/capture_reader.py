@@ -2,10 +2,10 @@
 
     python capture_reader.py PORT PATH NAME PASSWORD MARK OUT [slow]
 
-Raw sockets and no waiting, so that it takes whatever the node gives; with ``slow`` it stands for a
-client on a narrow line: its machine has room for little, and takes a piece at a time. For each
-answer one line goes to OUT: when its request was sent (ns), its status (0: broken off), how many
-bytes of body came, whether MARK was among them.
+Raw sockets and no waiting, so that it takes whatever the node gives; a slow one leaves the node's
+kernel with bytes it cannot send yet. For each answer one line goes
+to OUT: when its request was sent (ns), its status (0: broken off), how many bytes of body came,
+whether MARK was among them.
 """
 
 from __future__ import annotations
@@ -20,30 +20,27 @@ from typing import TextIO
 from urllib.parse import quote
 
 TAKE_BYTES = 1 << 20
-SLOW_BYTES = 16 * 1024
-SLOW_PAUSE_S = 0.005
+#: A slow reader has room for little, takes little, and pauses: about 600 kB in a second. Its pages
+#: are small enough for the node to hand them to its kernel at once.
+SLOW_ROOM_BYTES, SLOW_TAKE_BYTES, SLOW_PAUSE_S, SLOW_LIMIT = 128 * 1024, 32 * 1024, 0.05, 300
 
 
 class Reader:
     """One connection at a time; a new one when the node ends it."""
 
-    slow = False
-
-    def __init__(self, port: int, path: str, login: str, mark: bytes, out: TextIO) -> None:
+    def __init__(self, port: int, request: str, mark: bytes, out: TextIO, *, slow: bool) -> None:
         self.port = port
-        self.path = path
+        self.request = request
         self.mark = mark
         self.out = out
-        self.login = base64.b64encode(login.encode()).decode()
+        self.slow = slow
         self.connection: socket.socket | None = None
 
     def ask(self, query: str) -> bytes:
         """The body of the next page; empty if there is none."""
-        request = (
-            f"GET {self.path}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            f"Authorization: Basic {self.login}\r\n"
-            "Accept: application/taxii+json;version=2.1\r\n\r\n"
-        ).encode()
+        if self.slow:
+            query = f"limit={SLOW_LIMIT}&{query}"
+        request = self.request.format(query=query).encode()
         status, body, sent_ns = 0, b"", time_ns()
         whole = False
         try:
@@ -63,12 +60,12 @@ class Reader:
         return body if whole and status == 200 else b""
 
     def _connect(self) -> socket.socket:
-        made = socket.socket()
-        made.settimeout(30)
+        connection = socket.socket()
+        connection.settimeout(30)
         if self.slow:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BYTES)
-        made.connect(("127.0.0.1", self.port))
-        return made
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_ROOM_BYTES)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
 
     def _answer(self, connection: socket.socket) -> tuple[int, bytes, bool]:
         data = bytearray()
@@ -78,7 +75,7 @@ class Reader:
             while size is None or len(data) < size:
                 if self.slow:
                     sleep(SLOW_PAUSE_S)
-                got = connection.recv(SLOW_BYTES if self.slow else TAKE_BYTES)
+                got = connection.recv(SLOW_TAKE_BYTES if self.slow else TAKE_BYTES)
                 if not got:
                     break
                 data += got
@@ -94,19 +91,21 @@ class Reader:
 
 def main() -> None:
     """Pull until the one who started this reader ends it, or is gone."""
-    port, path, name, password, mark, out, *slow = sys.argv[1:]
+    port, path, name, password, mark, out, *more = sys.argv[1:]
+    login = base64.b64encode(f"{name}:{password}".encode()).decode()
+    request = (
+        f"GET {path}?{{query}} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n"
+        "Accept: application/taxii+json;version=2.1\r\n\r\n"
+    )
     parent = os.getppid()
     with open(out, "w", encoding="ascii") as lines:
-        reader = Reader(int(port), path, f"{name}:{password}", mark.encode(), lines)
-        reader.slow = slow == ["slow"]
+        reader = Reader(int(port), request, mark.encode(), lines, slow=more == ["slow"])
         query = ""
         while os.getppid() == parent:
             body = reader.ask(query)
-            page = (
-                json.loads(body[: body.index(b',"objects"')] + b"}")
-                if body[:8] == b'{"more":'
-                else {}
-            )
+            page = {}
+            if body.startswith(b'{"more":'):
+                page = json.loads(body[: body.index(b',"objects"')] + b"}")
             query = f"next={quote(page['next'])}" if page.get("more") else ""
 
 

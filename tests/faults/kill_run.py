@@ -11,6 +11,7 @@ rounds the traffic is brought to rest and checked from outside:
 - every object whose publication was answered is at the recipient exactly once, byte for byte;
 - an unanswered publication is there wholly or not at all, and nothing else is there;
 - what was published under a stop in force was not at W before the end of the stop;
+- no exchange brings an object that its recipient has already;
 - every object that arrived is "received" at its sender, with exactly one receipt, ever;
 - both sides say the same standing; at the end both records hold, offline.
 
@@ -250,8 +251,14 @@ class Run:
         """The recipient fetches, in pages of random size."""
         limit = dice.choice((3, 40, 1000))
         done = flow.recipient.sync(flow.sender.party, "A1", limit=limit)
+        self._check_new(done)
         self.count["pages"] += done["pages"]
-        self.count["sent again and known"] += done["known"]
+
+    def _check_new(self, done: dict[str, Any]) -> None:
+        """A page of which nothing is known whether it came is offered again; what has been taken
+        is never sent again."""
+        if done["known"]:
+            raise Fault(f"{done['party']} sent {done['known']} objects twice")
 
     # --- rounds ------------------------------------------------------------------------------
 
@@ -329,7 +336,7 @@ class Run:
         """Bring the traffic to rest and account for everything."""
         if not self.stopped:
             self.under_stop.clear()
-        self.w.sync("B", "A1")
+        self._check_new(self.w.sync("B", "A1"))
         early = self.under_stop & set(self.out.copy())
         if early:
             raise Fault(f"{len(early)} objects came under a stop, such as {min(early)[:200]!r}")
@@ -338,6 +345,8 @@ class Run:
             self._order("resume")
         for _ in range(EXCHANGES_MAX):
             done = [self.w.sync("B", "A1"), self.b.sync("W", "A1")]
+            for one in done:
+                self._check_new(one)
             if not any(one["pages"] or one["receipts_waiting"] for one in done):
                 break
         else:

@@ -20,13 +20,15 @@ __all__ = ["Answer", "Incomplete", "Streams", "Tap"]
 
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
+_ETH_P_IP = 0x0800
+#: Only who asks for all protocols is shown what goes out.
+_ETH_P_ALL = 3
 #: Packets that wait to be looked at, in bytes; a packet that found no room is counted.
 _ROOM_BYTES = 256 * 1024 * 1024
 #: The largest packet on loopback, with room to spare.
 _PACKET_BYTES_MAX = 128 * 1024
 _HEAD_BYTES_MAX = 64 * 1024
-_FIN, _SYN, _RST = 1, 2, 4
+_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 
 
 class Incomplete(Exception):
@@ -45,7 +47,6 @@ class Answer:
     status: int = 0
     covered: bool = False
     done_ns: int | None = None
-    broken: bool = False
     tail: bytes = b""
 
 
@@ -67,7 +68,8 @@ class Streams:
     def __init__(self, marks: tuple[bytes, ...]) -> None:
         self._marks = marks
         self._reach = max(len(mark) for mark in marks) - 1
-        self._open: dict[int, _Stream] = {}
+        #: None: not an answering node but some other process, which asks from the same port.
+        self._open: dict[int, _Stream | None] = {}
         self._all: list[tuple[int, _Stream]] = []
         self._lock = threading.Lock()
         #: A running count, cheap to ask for: bytes sent in answers that are covered so far.
@@ -78,6 +80,9 @@ class Streams:
         _, port, seq, _, offset, flags = struct.unpack_from("!HHIIBB", segment)
         payload = segment[(offset >> 4) * 4 :]
         with self._lock:
+            if flags & _SYN and not flags & _ACK:
+                self._open[port] = None
+                return
             if flags & _SYN:
                 stream = _Stream(first=(seq + 1) & 0xFFFFFFFF)
                 self._open[port] = stream
@@ -85,7 +90,7 @@ class Streams:
                 return
             known = self._open.get(port)
             if known is None:
-                if payload:
+                if payload and port not in self._open:
                     raise Incomplete(f"a connection to port {port} whose start was not seen")
                 return
             if payload:
@@ -162,11 +167,6 @@ class Streams:
             )
         return total - self.covered_bytes(since_ns)
 
-    def broken(self) -> int:
-        """Covered answers that were broken off."""
-        with self._lock:
-            return sum(a.broken and a.covered for _, s in self._all for a in s.answers)
-
     def forget(self) -> None:
         """Drop what has ended: connections, answers and their packets."""
         with self._lock:
@@ -189,11 +189,9 @@ def _read_head(answer: Answer) -> None:
 def _close(stream: _Stream) -> None:
     stream.closed = True
     last = stream.answers[-1] if stream.answers else None
-    if last is not None and last.done_ns is None:
-        last.broken = True
-        # It may be that only the head had come, or the frame around the first object.
-        if last.status in (0, 200):
-            last.covered = True
+    # It may be that only the head had come, or the frame around the first object.
+    if last is not None and last.done_ns is None and last.status in (0, 200):
+        last.covered = True
 
 
 def _overlap(stream: _Stream, packet: tuple[int, int, int]) -> int:
@@ -212,8 +210,8 @@ class Tap:
 
     def __init__(self, port: int, take: Callable[[int, bytes], None]) -> None:
         self._take = take
-        # Only those who ask for all protocols are shown what leaves.
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        # It hears nothing before it is bound, so nothing passes by the filter.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._filter(port)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM_BYTES)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
