@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,8 +18,9 @@ from starlette.routing import Route
 
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
+from detente.faces.api_clients import ClientAPI
 from detente.faces.api_links import LinkAPI
-from detente.faces.guard import ClientTerms, Guard
+from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
@@ -37,7 +38,6 @@ from detente.gateway.review import Review
 from detente.gateway.versions import Versions, version_key
 from detente.model import encode
 from detente.model.acts import ActName
-from detente.model.names import DocumentID, PartyID
 from detente.ports import Store
 from detente.wire.stix import is_time
 
@@ -94,17 +94,6 @@ class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
 
 
-class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
-    name: DocumentID
-    party: PartyID
-    kind: Literal["password", "token", "certificate"] = "password"
-    certificate: Annotated[str, msgspec.Meta(max_length=65_536)] = ""
-    lasts_ms: Annotated[int, msgspec.Meta(ge=1000, lt=2**53)] | None = None
-    collections: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
-    rights: Literal["read", "write", "both"] = "both"
-    per_minute: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
-
-
 class _RecallBody(msgspec.Struct, forbid_unknown_fields=True):
     agreement: str
     collection: str
@@ -128,7 +117,10 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
-        links = self._parts.links
+        links, clients = (
+            self._parts.links,
+            ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
+        )
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -153,9 +145,9 @@ class API:
             ("POST", "/api/peers", self._peer_add),
             ("POST", "/api/peers/sync", self._sync),
             ("POST", "/api/peers/notify", self._notify),
-            ("GET", "/api/clients", self._clients),
-            ("POST", "/api/clients", self._client_add),
-            ("DELETE", "/api/clients/{name}", self._client_remove),
+            ("GET", "/api/clients", clients.all),
+            ("POST", "/api/clients", clients.add),
+            ("DELETE", "/api/clients/{name}", clients.remove),
             ("GET", "/api/sources", links.sources),
             ("POST", "/api/sources", links.source_add),
             ("GET", "/api/sources/{name}", links.source_show),
@@ -409,53 +401,6 @@ class API:
 
     async def _notify(self, request: Request) -> object:
         return {"notice": await self._parts.exchange.notify(_needed(request, "agreement"))}
-
-    async def _clients(self, _request: Request) -> object:
-        rows = await self._parts.store.read(lambda view: view.credentials())
-        return {
-            "clients": [
-                {
-                    "name": r.name,
-                    "party": r.party,
-                    "kind": r.kind,
-                    "created_ms": r.created_ms,
-                    "expires_ms": r.expires_ms,
-                    "collections": msgspec.json.decode(r.collections) if r.collections else None,
-                    "rights": r.rights,
-                    "per_minute": r.per_minute,
-                }
-                for r in rows
-                if r.removed_ms is None
-            ]
-        }
-
-    async def _client_add(self, request: Request) -> object:
-        body = await _json(request, _ClientBody)
-        known = await self._parts.store.read(lambda view: view.credential(body.name))
-        if known is not None and known.removed_ms is None:
-            raise Conflict("client.known", f"Expected a new name, got {body.name}.")
-        lasts_ms = body.lasts_ms
-        secret = await self._parts.guard.add(
-            ClientTerms(
-                name=body.name,
-                party=body.party,
-                kind=body.kind,
-                certificate=body.certificate,
-                expires_ms=None if lasts_ms is None else self._parts.book.now_ms() + lasts_ms,
-                collections=body.collections,
-                rights=body.rights,
-                per_minute=body.per_minute,
-            )
-        )
-        await self._enter("credential", ref=body.name, party=body.party, outcome="added")
-        told = "fingerprint" if body.kind == "certificate" else body.kind
-        return {"name": body.name, "party": body.party, "kind": body.kind, told: secret}
-
-    async def _client_remove(self, request: Request) -> object:
-        name = request.path_params["name"]
-        row = await self._parts.guard.remove_client(name)
-        await self._enter("credential", ref=name, party=row.party, outcome="removed")
-        return {"name": name, "removed_ms": row.removed_ms}
 
     async def _enter(self, act: ActName, **fields: str) -> None:
         """Record an act of the operator in the node's own ledger."""
