@@ -6,13 +6,17 @@ VENV_PYTHON := .venv/bin/python
 WORKERS := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench kill-test capture-test lock clean
+.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz lock clean
 
 help:
 	@echo "make demo          play the demonstration on two nodes (KEEP=1, INPUT=bundle.json)"
 	@echo "make test          run all tests"
 	@echo "make check         format, lint, types, tests"
+	@echo "make conformance   check the TAXII face against the standard (TAXII_LAB=lab.json: another server)"
+	@echo "make taxii-lab     serve a TAXII lab until ended; tells where as one line of JSON (LAB='--objects 50000')"
 	@echo "make bench         run the measurements, written to bench/results.json"
+	@echo "make bench-peers   the same work on other TAXII servers (ITEMS=100000, BUDGET=60)"
+	@echo "make fuzz          fire hostile requests at a node (long; FUZZ='--minutes 1 --seed 7')"
 	@echo "make kill-test     kill the node at 200 random moments (long)"
 	@echo "make capture-test  watch the wire while 100 orders take force (long)"
 	@echo "make lock          write requirements/ anew (UPGRADE=1: newest versions)"
@@ -39,8 +43,23 @@ check: setup
 	$(VENV_PYTHON) -m mypy
 	$(VENV_PYTHON) -m pytest $(WORKERS)
 
+# TAXII_LAB, given to make, reaches the suite through its environment.
+conformance: setup
+	@$(VENV_PYTHON) -m pytest tests/conformance -p no:xdist
+
+# Standard output carries the one line of JSON and nothing else.
+taxii-lab:
+	@$(MAKE) --no-print-directory -s setup >&2
+	@$(VENV_PYTHON) tools/taxii_lab.py $(LAB)
+
 bench: setup
 	@$(VENV_PYTHON) bench/run.py
+
+bench-peers: setup
+	@$(VENV_PYTHON) bench/peers.py
+
+fuzz: setup
+	@$(VENV_PYTHON) tests/faults/fuzz_run.py $(FUZZ)
 
 kill-test: setup
 	@$(VENV_PYTHON) tests/faults/kill_run.py --rounds 200
@@ -59,5 +78,5 @@ lock:
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	rm -rf demo/report.json demo/run bench/results.json bench/run
+	rm -rf demo/report.json demo/run bench/results.json bench/peers.json bench/longpoll.json bench/run
 	find src tests tools demo bench -name __pycache__ -type d -prune -exec rm -rf {} +

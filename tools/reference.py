@@ -40,6 +40,7 @@ ACTS = {
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",
     "publish": "items were published: count, first number, commitment to their root",
     "receipt": "a partner's receipt for a page",
+    "recall": "an originator took objects back: count, commitment to the root over them",
     "receive": "a partner's page was taken",
     "review": "a person released or refused one waiting item",
     "standing": "a new epoch and the digest of its standing",

@@ -46,8 +46,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``requests_max``: requests served at a time; more are told to come back.
 
+    ``client_requests_per_minute``: how often a TAXII client may ask, unless its credential says
+    otherwise; more are told to come back (429).
+
     ``tls_certificate`` and ``tls_key``: files (PEM) of the server's certificate and key; both or
     neither. Without them the node speaks plain HTTP, which is meant for loopback or for a proxy.
+
+    ``tls_client_ca``: a file (PEM) of the authorities whose client certificates are accepted; a
+    client may then show one, and it must be known (``detente client add --certificate``).
 
     ``sync_ms``: how often the node asks each partner for news; 0 means only on demand.
 
@@ -66,9 +72,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     page_objects_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
     headers_ms: Milliseconds = 10_000
     body_ms: Milliseconds = 60_000
-    requests_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    requests_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    client_requests_per_minute: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 60_000
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_client_ca: str = ""
     sync_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 0
     links_at_work_max: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 32
 
@@ -90,6 +98,8 @@ def parse_config(text: bytes) -> Config:
         raise Invalid("config.listen", f"Expected HOST:PORT, got {config.listen}.", path="$.listen")
     if bool(config.tls_certificate) != bool(config.tls_key):
         raise Invalid("config.tls", "Expected tls_certificate and tls_key, got only one of them.")
+    if config.tls_client_ca and not config.tls_certificate:
+        raise Invalid("config.tls", "Expected tls_certificate beside tls_client_ca, got none.")
     return config
 
 

@@ -77,7 +77,13 @@ class PeerError(DetenteError):
 
 
 class Unavailable(DetenteError):
-    """Not now: overloaded, shutting down, or unreachable."""
+    """Not now: overloaded, shutting down, or unreachable. ``retry_s``: when to try again."""
+
+    def __init__(
+        self, code: str, sentence: str, *, hint: str = "", path: str = "", retry_s: int = 1
+    ) -> None:
+        super().__init__(code, sentence, hint=hint, path=path)
+        self.retry_s = retry_s
 
 
 class Broken(DetenteError):

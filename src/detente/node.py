@@ -25,10 +25,10 @@ from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from detente.config import CONFIG_NAME, Config, parse_config, render_config
 from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
@@ -36,9 +36,11 @@ from detente.faces.api import API, APIParts
 from detente.faces.api_links import LinkAPI
 from detente.faces.guard import Guard
 from detente.faces.http import Server, ServerSettings, metrics_response
+from detente.faces.outer import joined
 from detente.faces.peer import Peer
 from detente.faces.taxii import TAXII, TAXIIParts
 from detente.gateway.ask import Ask
+from detente.gateway.bell import Bell
 from detente.gateway.book import Book, Identity
 from detente.gateway.deliver import Delivery
 from detente.gateway.desk import Desk
@@ -48,6 +50,7 @@ from detente.gateway.intake import Intake
 from detente.gateway.link import LinkParts
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
+from detente.gateway.recall import Recalls
 from detente.gateway.review import Review
 from detente.gateway.sink import Sinks
 from detente.gateway.source import Sources
@@ -281,19 +284,22 @@ class Node:
         self.store = store
         self.clock = clock
         self.gate = Gate(clock)
+        self.bell = Bell()
         self.book = Book(store, clock, identity_of(folder, config))
         self.outcomes = Outcomes(self.book)
-        self.orders = Orders(self.book, self.gate, self.outcomes, self._changed)
+        self.orders = Orders(self.book, self.gate, self.outcomes, self.bell.ring)
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
-        self.intake = Intake(self.book, self.gate, limits, self._changed)
+        self.intake = Intake(self.book, self.gate, limits, self.bell.ring)
         self.ask = Ask(self.book, self.gate, self.outcomes)
-        self.review = Review(self.book, self.gate, self._changed)
+        self.review = Review(self.book, self.gate, self.bell.ring)
+        self.recalls = Recalls(self.book, self.gate, self.bell.ring)
         self.courier = HTTPCourier()
         self.witness = Witness(self.book, self.courier, folder.signer("witness"))
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, self.courier)
         self.desk = Desk(self.book, self.delivery, self.exchange)
-        self.guard = Guard(store, clock, folder.text("token"))
+        self.guard = Guard(store, clock, folder.text("token"), config.client_requests_per_minute)
+        self._tasks: list[asyncio.Task[None]] = []
         links = LinkParts(
             book=self.book,
             gate=self.gate,
@@ -304,10 +310,6 @@ class Node:
         self.sources = Sources(links, self.intake, page_bytes_max=config.body_bytes_max)
         self.sinks = Sinks(links, self.delivery)
         self.link_work = LinkWork(self.sources, self.sinks, self.gate.shut)
-        self._ticker: asyncio.Task[None] | None = None
-
-    def _changed(self) -> None:
-        """Something was published or released; readers that wait will hear of it here."""
 
     async def start(self) -> None:
         """Fold, settle, and begin to watch the clock."""
@@ -315,7 +317,9 @@ class Node:
         await self.orders.start()
         await self.sources.load()
         await self.sinks.load()
-        self._ticker = asyncio.create_task(self._watch())
+        self._tasks.append(asyncio.create_task(self._watch()))
+        if self.config.sync_ms:
+            self._tasks.append(asyncio.create_task(self._sync()))
 
     async def _watch(self) -> None:
         while True:
@@ -330,12 +334,17 @@ class Node:
                     self.gate.shut(error)
             self.link_work.begin(self.clock.now_us())
 
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.sync_ms / 1000)
+            await self.exchange.sync_all()
+
     async def stop(self) -> None:
-        """End the watch and close the store."""
-        if self._ticker is not None:
-            self._ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
+        """End what runs beside and close the store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.exchange.close()
         await self.link_work.stop()
         await self.courier.close()
         await self.outcomes.flush()
@@ -344,19 +353,24 @@ class Node:
     async def export(self, out: Path) -> dict[str, object]:
         """Write a copy of the record into a new folder: ledgers and signed documents, no
         contents. What it holds is told."""
-        if not out.is_absolute() or out.exists():
-            raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
         await self.outcomes.flush()
-        index = await self.store.read(
-            lambda view: write_copy(view, out, self.config, self.book.agreements())
-        )
+        try:
+            if not out.is_absolute() or "\0" in str(out) or out.exists():
+                raise Invalid("export.place", f"Expected a new folder by its full path, got {out}.")
+            index = await self.store.read(
+                lambda view: write_copy(view, out, self.config, self.book.agreements())
+            )
+        except OSError as error:
+            raise Invalid(
+                "export.place", f"Expected a place to write to, got {out}: {error.strerror}."
+            ) from error
         return {
             "folder": str(out),
             "ledgers": len(index.ledgers),
             "documents": len(index.documents),
         }
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """All faces as one application."""
         secret = bytes.fromhex(self.folder.text("secret"))
         taxii = TAXII(
@@ -364,6 +378,8 @@ class Node:
                 gate=self.gate,
                 delivery=self.delivery,
                 intake=self.intake,
+                recalls=self.recalls,
+                bell=self.bell,
                 store=self.store,
                 guard=self.guard,
             ),
@@ -380,6 +396,7 @@ class Node:
                 intake=self.intake,
                 ask=self.ask,
                 review=self.review,
+                recalls=self.recalls,
                 exchange=self.exchange,
                 guard=self.guard,
                 links=LinkAPI(self.sources, self.sinks),
@@ -392,7 +409,7 @@ class Node:
             Route("/healthz", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
-        return Starlette(routes=[*own, *taxii.routes(), *peer.routes(), *api.routes()])
+        return joined([*own, *taxii.routes(), *peer.routes(), *api.routes()])
 
     async def _health(self, _request: Request) -> Response:
         shut = self.gate.reason_shut()
@@ -434,6 +451,7 @@ async def running_node(
             node.link_work.at_work_max = config.links_at_work_max
             yield node, address
         finally:
+            node.bell.close()
             await server.stop(grace_ms=5_000)
             (folder.path / "address").unlink(missing_ok=True)
 
@@ -454,6 +472,7 @@ def _settings(config: Config, host: str, port: int) -> ServerSettings:
         requests_max=config.requests_max,
         tls_certificate=config.tls_certificate,
         tls_key=config.tls_key,
+        tls_client_ca=config.tls_client_ca,
     )
 
 

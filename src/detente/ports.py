@@ -139,7 +139,8 @@ class PageRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``index`` is its entry in the agreement's ledger ``log``. ``pieces`` is JSON: a list of
     ``[grant base or null, a, b, [handlings]]``. ``low`` and ``high`` bound its sequence numbers
-    (high exclusive). ``outcome`` is ``open``, ``served``, ``cut`` or ``received``.
+    (high exclusive). ``what`` left: the objects, or only their ids, versions and times (TAXII 2.1,
+    5.3 and 5.8). ``outcome`` is ``open``, ``served``, ``cut`` or ``received``.
     """
 
     log: str
@@ -147,6 +148,7 @@ class PageRow(msgspec.Struct, frozen=True, kw_only=True):
     collection: str
     party: str
     reader: str
+    what: Literal["objects", "manifest", "versions"] = "objects"
     at_ms: int
     epoch: int
     from_us: int
@@ -169,13 +171,20 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A TAXII client's name and password hash (argon2), bound to a party."""
+    """A TAXII client, bound to a party. ``kind`` is ``password`` (``secret_hash`` by argon2),
+    ``token`` (SHA-256) or ``certificate`` (its fingerprint). ``collections`` is a JSON list of
+    ``agreement/collection``, empty for no limit; ``rights`` is ``read``, ``write`` or ``both``."""
 
     name: str
     party: str
     secret_hash: str
     created_ms: int
     removed_ms: int | None = None
+    kind: str = "password"
+    expires_ms: int | None = None
+    collections: str = ""
+    rights: str = "both"
+    per_minute: int | None = None
 
 
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +198,7 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A TAXII status resource (TAXII 2.1, 4.3); ``body`` is its JSON as served."""
+    """A TAXII status resource (TAXII 2.1, 4.3.1); ``body`` is its JSON as served."""
 
     id: str
     agreement: str
@@ -236,6 +245,10 @@ class View(Protocol):
 
     def find(self, key: str, object_key: bytes) -> list[int]:
         """The sequence numbers of all versions of one object in a collection."""
+        ...
+
+    def twins(self, key: str, a: int, b: int) -> list[int]:
+        """The entries ``a <= seq < b`` of objects that have more than one entry, in order."""
         ...
 
     def count(self, key: str, handling: int, a: int, b: int) -> int:
@@ -310,6 +323,10 @@ class Tx(View, Protocol):
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
         """Append in order; entry times are ``max(now, last + 1)`` onwards. The new state."""
+        ...
+
+    def put_twins(self, key: str, seqs: Sequence[int]) -> None:
+        """Note entries as those of objects that have more than one; again changes nothing."""
         ...
 
     def move_clock(self, key: str, past_us: int) -> None:

@@ -1,11 +1,16 @@
-"""Put faults into a copy of the package, one at a time, and see which tests of the world find them.
+"""Put faults into a copy of the package, one at a time, and see whether the test named finds each.
 
-`python tests/faults/world_faults.py` prints a table and fails if a fault is not found.
+First each test named runs against a copy without a fault, and must pass.
+
+    python tests/faults/world_faults.py             # prints the table; fails if one is not found
+    python tests/faults/world_faults.py proof gate  # only faults in modules with these words
+    python tests/faults/world_faults.py --write     # all, and puts them into the documentation
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs/explanation/testing.md"
+HEADING = "## Seeded faults: the world, proofs and doors"
 HAND, BAD, RANDOM = "test_two_parties.py", "test_bad_input.py", "test_histories.py"
 STANDING, DECISION, AUTHORITY = "test_standing.py", "test_decision.py", "test_authority.py"
+TREE, KEYS, ENVELOPE, SEALED = "test_tree.py", "test_keys.py", "test_envelope.py", "test_sealed.py"
+CHECKPOINT, GATE, EXCHANGE = "test_checkpoint.py", "test_gate.py", "test_exchange.py"
+OUTCOMES, JSON, STIX = "test_outcomes.py", "test_json.py", "test_stix.py"
 
 #: What is wrong; the module; the sound text; the faulty one; the test that is to find it.
 FAULTS = [
@@ -45,12 +55,13 @@ FAULTS = [
     ("The gate does not ask the clock", "gateway/gate.py",
      "return self._clock.now_us() >= current.standing.next_ms * 1000", "return False", HAND),
     ("A page without a receipt counts as read", "gateway/deliver.py",
-     "if complete and not ask.until_received and not ask.ids:", "if complete and not ask.ids:",
-     HAND),
-    ("A page that was cut counts as read", "gateway/deliver.py",
-     "if complete and not ask.until_received", "if not ask.until_received", HAND),
+     "complete and not ask.until_received and not ask.ids", "complete and not ask.ids",
+     OUTCOMES),
+    ("A page that was cut counts as served", "gateway/outcomes.py",
+     'outcome = "served" if end.complete else "cut"', 'outcome = "served"', OUTCOMES),
     ("Known items are taken again", "gateway/intake.py",
-     "if at is None and (name, sha256) not in seen:", "if (name, sha256) not in seen:", HAND),
+     "if at is None and (name, sha256) not in seen:", "if (name, sha256) not in seen:",
+     OUTCOMES),
     ("Nothing expires", "gateway/feeds.py",
      "            if count:\n", "            if False:\n", HAND),
     ("Serials are not compared", "gateway/desk.py",
@@ -68,11 +79,84 @@ FAULTS = [
      'state="coming" if coming else', "state=", HAND),
     ("An order that the partner gave is not folded", "rules/decision.py",
      "if order.directive.issuer == recipient:", "if False:", RANDOM),
+    ("A leaf is hashed like a node", "proof/tree.py",
+     'sha256(b"\\0" + entry)', 'sha256(b"\\1" + entry)', TREE),
+    ("An inclusion proof may be longer than its path", "proof/tree.py",
+     'if sn == 0:\n            raise Invalid("proof.length", "Expected a shorter inclusion',
+     'if sn == 0:\n            break\n            raise Invalid("proof.length", "Expected an',
+     TREE),
+    ("Consistency is shown with the new root alone", "proof/tree.py",
+     "if fr != old_root or sr != new_root:", "if sr != new_root:", TREE),
+    ("A key of small order is listed", "proof/keys.py",
+     "if y in _SMALL_ORDER_Y:", "if y in (0, 1):", KEYS),
+    ("A key is listed in a second encoding", "proof/keys.py",
+     "if y >= _P:", "if y > _P + 1:", KEYS),
+    ("An unknown key id hides a signature", "proof/envelope.py",
+     "for key in [hinted] if hinted else by_id.values():",
+     "for key in [hinted] if hinted else ():", ENVELOPE),
+    ("Stray bits of base64 are read over", "proof/envelope.py",
+     "if _b64(data) != standard:", "if False:", ENVELOPE),
+    ("A checkpoint of another origin is believed", "proof/checkpoint.py",
+     "if checkpoint.origin != vkey.name or vkey.algorithm != ALG_LOG:",
+     "if vkey.algorithm != ALG_LOG:", CHECKPOINT),
+    ("A size has two decimal forms", "proof/checkpoint.py",
+     "return number if str(number) == text and number < 2**53 else None",
+     "return number if number < 2**53 else None", CHECKPOINT),
+    ("The witness takes the log's word for what it saw last", "proof/checkpoint.py",
+     "if request.old != size:", "if request.old > size:", CHECKPOINT),
+    ("A commitment takes a shorter salt", "proof/sealed.py",
+     "if len(salt) != SALT_BYTES:", "if len(salt) > SALT_BYTES:", SEALED),
+    ("The gate clears while it is closing", "gateway/gate.py",
+     "            or shipment.agreement in self._closing\n", "", GATE),
+    ("The gate does not wait until what it cut is gone", "gateway/gate.py",
+     "await asyncio.gather(*(send.breaker.ended() for send in hit))", "await asyncio.sleep(0)",
+     GATE),
+    ("The epoch may stand still", "gateway/gate.py",
+     "current.epoch <= known.epoch", "current.epoch < known.epoch", GATE),
+    ("The gate clears at the instant at which the standing changes", "gateway/gate.py",
+     "return self._clock.now_us() >= current.standing.next_ms * 1000",
+     "return self._clock.now_us() > current.standing.next_ms * 1000", GATE),
+    ("A gate that is shut clears again", "gateway/gate.py",
+     "        if self._shut is not None:\n            raise self._shut\n", "", GATE),
+    ("A page that was released to another is taken", "gateway/exchange.py",
+     '        ("recipient", asked.own, sheet.recipient),\n', "", EXCHANGE),
+    ("An earlier page is taken again", "gateway/exchange.py",
+     "if sheet.from_us <= asked.after_us or", "if", EXCHANGE),
+    ("An earlier answer with acts is taken again", "gateway/exchange.py",
+     "if sheet.index <= last:", "if False:", EXCHANGE),
+    ("A page counts at another place than the proved one", "gateway/exchange.py",
+     "if proved != index:", "if False:", EXCHANGE),
+    ("A key that stands twice is read", "wire/json.py", "    if not plain:\n", "    if False:\n",
+     JSON),
+    ("An id of another type is taken", "wire/stix.py",
+     'if stix_id.rpartition("--")[0] != kind:', "if False:", STIX),
+    ("A second list of objects is passed over", "wire/stix.py",
+     "if len(load_object(rest)) != len(fields):", "if False:", STIX),
+    ("One object too many is cut", "wire/stix.py",
+     "if len(raws) > limits.objects_max:", "if len(raws) > limits.objects_max + 1:", STIX),
+    ("A new charter does without the old root", "rules/authority.py",
+     "for root in (charter, before) if before else (charter,):", "for root in (charter,):",
+     AUTHORITY),
+    ("A key is listed under another's id", "rules/authority.py",
+     "if public.keyid != keyid:", "if False:", AUTHORITY),
+    ("A root threshold counts keys, not holders", "rules/authority.py",
+     "holders = {root.keys[keyid].holder for keyid in signed & set(root.root.keys)}",
+     "holders = signed & set(root.root.keys)", AUTHORITY),
+    ("A quorum needs nobody in particular", "rules/authority.py",
+     "return self.have >= self.need and not self.missing_offices",
+     "return self.have >= self.need", AUTHORITY),
+    ("An order to come stands already", "rules/standing.py",
+     "return since_ms <= at_ms and (", "return (", STANDING),
+    ("An assurance taken back goes on", "rules/standing.py",
+     "until_ms=min(until, withdrawn.get(act.assurance.id, until)),", "until_ms=until,", STANDING),
+    ("An older agreement takes the place of the newer", "rules/standing.py",
+     "opened is None or opened.agreement.version < act.agreement.version",
+     "opened is None or True", STANDING),
 ]  # fmt: skip
 
 
 def found(fault: tuple[str, str, str, str, str]) -> bool:
-    """Run the test against a copy with the fault; True if it fails."""
+    """Run the test against a copy with the fault; True if it fails, False if it passes."""
     _, module, sound, faulty, test = fault
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / "src"
@@ -88,16 +172,32 @@ def found(fault: tuple[str, str, str, str, str]) -> bool:
         run = subprocess.run(
             command, cwd=made, env=env, capture_output=True, check=False
         )  # its code is the answer
+        if run.returncode not in (0, 1):
+            raise SystemExit(f"{test} did not run: {run.stdout.decode()}{run.stderr.decode()}")
         return run.returncode == 1
 
 
 def main() -> int:
     """Print the table; the number of faults nobody found."""
+    words = [word for word in sys.argv[1:] if word != "--write"]
+    chosen = [f for f in FAULTS if not words or any(word in f[1] for word in words)]
+    sound = [("none", "errors.py", "import", "import", test) for test in {f[4] for f in chosen}]
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(found, FAULTS))
-    for fault, seen in zip(FAULTS, results, strict=True):
-        print(f"| {fault[0]} | `{fault[4]}` | {'finds it' if seen else 'MISSES IT'} |")
-    return results.count(False)
+        failing = [f[4] for f, seen in zip(sound, pool.map(found, sound), strict=True) if seen]
+        if failing:
+            raise SystemExit(f"Expected tests to pass without a fault; these fail: {failing}")
+        rows, missed = ["| fault | test | result |", "|---|---|---|"], 0
+        for fault, seen in zip(chosen, pool.map(found, chosen), strict=True):
+            rows.append(f"| {fault[0]} | `{fault[4]}` | {'finds it' if seen else 'MISSES IT'} |")
+            missed += not seen
+            print(rows[-1], flush=True)
+    if "--write" in sys.argv[1:]:
+        if words:
+            raise SystemExit("Expected to write the whole table, got words to choose from it.")
+        text = DOCUMENT.read_text()
+        section = re.compile(rf"({re.escape(HEADING)}\n.*?)\|.*?(?=\n\n|\Z)", re.DOTALL)
+        DOCUMENT.write_text(section.sub(lambda m: m[1] + "\n".join(rows), text).rstrip() + "\n")
+    return missed
 
 
 if __name__ == "__main__":

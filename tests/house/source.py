@@ -72,7 +72,8 @@ def package_sources() -> tuple[Source, ...]:
 def script_sources() -> tuple[Source, ...]:
     """What is not in the package but run by make: tools, the demonstration, the measurements."""
     folders = [ROOT / name for name in ("tools", "demo", "bench")]
-    return tuple(read_source(path) for folder in folders for path in sorted(folder.rglob("*.py")))
+    found = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return tuple(read_source(path) for path in found if not _is_leftover(path.relative_to(ROOT)))
 
 
 @cache

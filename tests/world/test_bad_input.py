@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from detente.errors import Conflict, DetenteError, Invalid, Missing, NotAuthorised
-from detente.gateway.deliver import PageAsk
+from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.model import encode
 from detente.model.transfer import Request

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
+from detente.faces.api_clients import ClientAPI
 from detente.faces.api_links import LinkAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
@@ -32,11 +33,13 @@ from detente.gateway.draft import (
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
+from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Review
+from detente.gateway.versions import Versions, version_key
 from detente.model import encode
 from detente.model.acts import ActName
-from detente.model.names import DocumentID, PartyID
 from detente.ports import Store
+from detente.wire.stix import is_time
 
 __all__ = ["API", "APIParts", "SettableClock"]
 
@@ -62,6 +65,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     intake: Intake
     ask: Ask
     review: Review
+    recalls: Recalls
     exchange: Exchange
     guard: Guard
     links: LinkAPI
@@ -74,7 +78,8 @@ class _ExportBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _ClockBody(msgspec.Struct, forbid_unknown_fields=True):
-    now_ms: int
+    # To the end of the year 9999: what is later has no written form.
+    now_ms: Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
 
 
 class _PeerBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,9 +94,11 @@ class _SyncBody(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
 
 
-class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
-    name: DocumentID
-    party: PartyID
+class _RecallBody(msgspec.Struct, forbid_unknown_fields=True):
+    agreement: str
+    collection: str
+    object: str
+    version: str | None = None
 
 
 class _ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,7 +117,10 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
-        links = self._parts.links
+        links, clients = (
+            self._parts.links,
+            ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
+        )
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -129,14 +139,15 @@ class API:
             ("GET", "/api/feeds", self._feeds),
             ("GET", "/api/holds", self._holds),
             ("POST", "/api/holds/{verdict}", self._decide),
+            ("POST", "/api/recalls", self._recall),
             ("GET", "/api/trace", self._trace),
             ("GET", "/api/peers", self._peers),
             ("POST", "/api/peers", self._peer_add),
             ("POST", "/api/peers/sync", self._sync),
             ("POST", "/api/peers/notify", self._notify),
-            ("GET", "/api/clients", self._clients),
-            ("POST", "/api/clients", self._client_add),
-            ("DELETE", "/api/clients/{name}", self._client_remove),
+            ("GET", "/api/clients", clients.all),
+            ("POST", "/api/clients", clients.add),
+            ("DELETE", "/api/clients/{name}", clients.remove),
             ("GET", "/api/sources", links.sources),
             ("POST", "/api/sources", links.source_add),
             ("GET", "/api/sources/{name}", links.source_show),
@@ -255,6 +266,18 @@ class API:
             body.agreement, body.item, body.party, verdict, by=body.by, code=body.code
         )
 
+    async def _recall(self, request: Request) -> object:
+        body = await _json(request, _RecallBody)
+        return await self._parts.recalls.recall(
+            RecallAsk(
+                agreement=body.agreement,
+                collection=body.collection,
+                party=self._parts.config.party,
+                id=body.object,
+                versions=_one_version(body.version),
+            )
+        )
+
     async def _trace(self, request: Request) -> object:
         lines = await self._parts.ask.trace(
             _needed(request, "object"), request.query_params.get("agreement")
@@ -300,7 +323,7 @@ class API:
     async def _directive(self, request: Request) -> object:
         """Enact; the partners are told afterwards, for a notice never delays force."""
         enacted = await self._parts.orders.enact(await _body(request))
-        told = await self._parts.exchange.notify(enacted.agreement)
+        told = await self._parts.exchange.notify_soon(enacted.agreement)
         return {"enacted": enacted, "notice": told}
 
     async def _directives(self, request: Request) -> object:
@@ -341,7 +364,7 @@ class API:
 
     async def _assurance(self, request: Request) -> object:
         enacted = await self._parts.orders.import_assurance(await _body(request))
-        told = await self._parts.exchange.notify(enacted.agreement)
+        told = await self._parts.exchange.notify_soon(enacted.agreement)
         return {"enacted": enacted, "notice": told}
 
     async def _document(self, request: Request) -> object:
@@ -379,31 +402,6 @@ class API:
     async def _notify(self, request: Request) -> object:
         return {"notice": await self._parts.exchange.notify(_needed(request, "agreement"))}
 
-    async def _clients(self, _request: Request) -> object:
-        rows = await self._parts.store.read(lambda view: view.credentials())
-        return {
-            "clients": [
-                {"name": r.name, "party": r.party, "created_ms": r.created_ms}
-                for r in rows
-                if r.removed_ms is None
-            ]
-        }
-
-    async def _client_add(self, request: Request) -> object:
-        body = await _json(request, _ClientBody)
-        known = await self._parts.store.read(lambda view: view.credential(body.name))
-        if known is not None and known.removed_ms is None:
-            raise Conflict("client.known", f"Expected a new name, got {body.name}.")
-        password = await self._parts.guard.add_client(body.name, body.party)
-        await self._enter("credential", ref=body.name, party=body.party, outcome="added")
-        return {"name": body.name, "party": body.party, "password": password}
-
-    async def _client_remove(self, request: Request) -> object:
-        name = request.path_params["name"]
-        row = await self._parts.guard.remove_client(name)
-        await self._enter("credential", ref=name, party=row.party, outcome="removed")
-        return {"name": name, "removed_ms": row.removed_ms}
-
     async def _enter(self, act: ActName, **fields: str) -> None:
         """Record an act of the operator in the node's own ledger."""
         book = self._parts.book
@@ -425,6 +423,12 @@ class API:
         while await self._parts.orders.tick():
             pass
         return {"now_ms": self._parts.book.now_ms()}
+
+
+def _one_version(text: str | None) -> Versions | None:
+    if text is not None and not is_time(text):
+        raise Invalid("recall.version", f"Expected a time in UTC, got {text[:64]}.")
+    return None if text is None else Versions(times=(version_key(text),))
 
 
 async def _body(request: Request) -> bytes:

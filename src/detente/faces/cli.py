@@ -15,7 +15,7 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_links, cli_orders, cli_papers
+from detente.faces import cli_clients, cli_links, cli_orders, cli_papers
 from detente.faces.client import NodeClient, Questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
@@ -68,7 +68,6 @@ feed = typer.Typer(no_args_is_help=True, help="What a party can read, and how it
 hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
 ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
 peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
-client = typer.Typer(no_args_is_help=True, help="TAXII credentials.")
 app.add_typer(cli_papers.charter, name="charter")
 app.add_typer(cli_papers.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
@@ -77,7 +76,7 @@ app.add_typer(feed, name="feed")
 app.add_typer(hold, name="hold")
 app.add_typer(ledger, name="ledger")
 app.add_typer(peer, name="peer")
-app.add_typer(client, name="client")
+app.add_typer(cli_clients.client, name="client")
 app.add_typer(cli_links.source, name="source")
 app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
@@ -491,38 +490,29 @@ def peer_sync(
     answer(done, as_json=as_json, words=lambda: _tell_sync(done))
 
 
-@client.command("add")
+@app.command()
 @stated
-def client_add(
+def recall(
     folder: Folder,
-    name: str,
-    party: Annotated[str, typer.Option(help="The party it reads and writes for.")],
+    item: Annotated[str, typer.Argument(help="The object's id.", metavar="OBJECT")],
+    agreement: Annotated[str, typer.Option(help="The agreement.")],
+    collection: Annotated[str, typer.Option(help="The collection.")],
+    version: Annotated[str | None, typer.Option(help="One version; else all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a credential; its password is told once."""
-    body = {"name": name, "party": party}
-    made = NodeClient(folder).post("/api/clients", msgspec.json.encode(body))
+    """Take back an object that one published: nobody reads it here any more; it stays on record."""
+    body = {
+        "agreement": agreement,
+        "collection": collection,
+        "object": item,
+        "version": version,
+    }
+    done = NodeClient(folder).post("/api/recalls", msgspec.json.encode(body))
     answer(
-        made,
+        done,
         as_json=as_json,
-        words=lambda: print(f"name {made['name']}\npassword {made['password']}"),
+        words=lambda: print(f"{done['count']} versions taken back, entry {done['entry']}"),
     )
-
-
-@client.command("list")
-@stated
-def client_list(folder: Folder, as_json: Json = False) -> None:
-    """The credentials in use."""
-    found = NodeClient(folder).get("/api/clients")
-    rows = [(c["name"], c["party"], time_text(c["created_ms"])) for c in found["clients"]]
-    answer(found, as_json=as_json, words=lambda: table("Clients", ("name", "party", "since"), rows))
-
-
-@client.command("remove")
-@stated
-def client_remove(folder: Folder, name: str, as_json: Json = False) -> None:
-    """Take a credential away; it no longer opens anything."""
-    answer(NodeClient(folder).delete(f"/api/clients/{name}"), as_json=as_json)
 
 
 def _tell_sync(done: dict[str, Any]) -> None:

@@ -8,22 +8,26 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from detente.config import Config
-from detente.errors import DetenteError
+from detente.errors import DetenteError, Unavailable
 from detente.faces.http import error_response, read_body
 from detente.faces.send import ClearedResponse
-from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk
+from detente.gateway.deliver import PEER, Delivery, Nothing
 from detente.gateway.desk import Desk
 from detente.gateway.gate import Gate
+from detente.gateway.gather import PageAsk
 from detente.gateway.witness import Witness
 from detente.model import encode
 
 __all__ = ["Peer"]
 
 MEDIA = "application/json"
-#: A request with receipts or acts; pages come the other way.
-BODY_BYTES_MAX = 64 * 1024 * 1024
+#: As much as an envelope may have (``proof.envelope``); pages come the other way.
+BODY_BYTES_MAX = 2 * 1024 * 1024
+#: Who sends is known only when a body is whole; so much of them is held at a time.
+HELD_BYTES_MAX = 256 * 1024 * 1024
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -39,6 +43,7 @@ class Peer:
         self._gate = gate
         self._witness = witness
         self._config = config
+        self._held_bytes = 0
 
     def routes(self) -> list[Route]:
         """Every resource of the protocol; all are POST, for each carries a signed request."""
@@ -51,21 +56,21 @@ class Peer:
         ]
 
     async def _acts(self, request: Request) -> Response:
-        heard = await self._desk.hear(await _body(request), "acts")
+        heard = await self._desk.hear(await self._body(request), "acts")
         return Response(await self._desk.serve_acts(heard), media_type=MEDIA)
 
     async def _receipts(self, request: Request) -> Response:
-        heard = await self._desk.hear(await _body(request), "receipts")
+        heard = await self._desk.hear(await self._body(request), "receipts")
         new = await self._desk.serve_receipts(heard)
         return Response(msgspec.json.encode({"new": new}), media_type=MEDIA)
 
     async def _notice(self, request: Request) -> Response:
-        heard = await self._desk.hear(await _body(request), "notice")
+        heard = await self._desk.hear(await self._body(request), "notice")
         taken = await self._desk.serve_notice(heard)
         return Response(msgspec.json.encode({"taken": taken}), media_type=MEDIA)
 
     async def _page(self, request: Request) -> Response:
-        heard = await self._desk.hear(await _body(request), "page")
+        heard = await self._desk.hear(await self._body(request), "page")
         ready = await self._desk.serve_page(heard)
         if isinstance(ready, Nothing):
             stopped = ready.stopped
@@ -87,12 +92,26 @@ class Peer:
         return ClearedResponse(self._gate, ready.cleared, ended, media_type=MEDIA)
 
     async def _add_checkpoint(self, request: Request) -> Response:
-        status, media, body = await self._witness.serve(await _body(request))
+        status, media, body = await self._witness.serve(await self._body(request))
         return Response(body, status_code=status, media_type=media)
 
+    async def _body(self, request: Request) -> bytes:
+        taken = 0
 
-async def _body(request: Request) -> bytes:
-    return await read_body(request.receive, BODY_BYTES_MAX)
+        async def counted() -> Message:
+            nonlocal taken
+            message = await request.receive()
+            size = len(message.get("body", b""))
+            taken += size
+            self._held_bytes += size
+            if self._held_bytes > HELD_BYTES_MAX:
+                raise Unavailable("http.busy", "Expected fewer bodies at a time.")
+            return message
+
+        try:
+            return await read_body(counted, BODY_BYTES_MAX)
+        finally:
+            self._held_bytes -= taken
 
 
 def _edge(handler: Handler) -> Handler:

@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from detente.errors import Conflict
+from detente.errors import Conflict, DetenteError, Unavailable
 from detente.faces.http import Connection
 from detente.gateway.gate import Cleared, Gate
 
@@ -58,10 +59,11 @@ class ClearedResponse(Response):
         complete = False
         try:
             entry = self._gate.open(self._cleared, connection)
-        except Conflict:
-            # An order came between clearing and sending. Nothing has been written.
+        except (Conflict, Unavailable) as error:
+            # An order came between clearing and sending, or too many sends are open. Nothing has
+            # been written.
             self._ended(complete=False)
-            await _busy(send)
+            await _busy(send, error)
             return
         try:
             complete = await self._write(connection, send)
@@ -99,8 +101,8 @@ def _pieces(chunks: tuple[bytes, ...]) -> Iterator[memoryview | bytes]:
             yield chunk[start : start + PIECE_BYTES]
 
 
-async def _busy(send: Send) -> None:
-    body = b'{"error":{"code":"gate.moved","sentence":"The standing has just changed; ask again."}}'
+async def _busy(send: Send, error: DetenteError) -> None:
+    body = msgspec.json.encode({"error": {"code": error.code, "sentence": error.sentence}})
     headers = [
         (b"content-type", b"application/json"),
         (b"retry-after", b"1"),

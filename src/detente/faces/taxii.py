@@ -1,20 +1,17 @@
-"""TAXII 2.1 (OASIS Standard, 10 June 2021) over feeds: the first cut.
+"""TAXII 2.1 (OASIS Standard, 10 June 2021) over feeds.
 
-Discovery, one API root per agreement, collections, objects (GET with ``limit``, ``next``,
-``added_after``, ``match[type]``, ``match[id]``; POST with status). A feed that an order stops
-answers with an error object that names the directive, since when, and whom to ask; never with an
-empty success. What a party may not see does not exist for it.
+Discovery, one API root per agreement, collections, objects, one object, its versions, manifest,
+status; ``taxii_forms`` has the forms. Beyond the standard: ``wait`` holds an answer back until
+there is something to give, and a feed that an order stops answers with an error object that names
+the directive, since when, and whom to ask; never with an empty success. What a party may not see
+does not exist for it. DELETE is a recall: on the record, never an erasure in secret.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import re
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 from starlette.requests import Request
@@ -23,101 +20,134 @@ from starlette.routing import Route
 
 from detente.config import Config
 from detente.errors import DetenteError, Invalid, Missing, NotAuthorised
-from detente.faces.guard import Guard
-from detente.faces.http import read_body, status_of
+from detente.faces import taxii_forms as forms
+from detente.faces.guard import Caller, Guard
+from detente.faces.http import Connection, read_body
 from detente.faces.send import ClearedResponse
-from detente.gateway.deliver import Delivery, Nothing, PageAsk, Sheet
+from detente.faces.taxii_forms import MEDIA, Place
+from detente.gateway.bell import Bell
+from detente.gateway.deliver import Delivery, Nothing, Ready, Sheet
 from detente.gateway.gate import Gate
+from detente.gateway.gather import PageAsk, What
 from detente.gateway.intake import Intake, Publication, Published
+from detente.gateway.recall import RecallAsk, Recalls
+from detente.gateway.versions import LAST, Versions
 from detente.model import Agreement, Collection
-from detente.model.names import Record
-from detente.model.transfer import Stopped
 from detente.ports import Clock, StatusRow, Store
 
-__all__ = ["TAXII", "MEDIA"]
-
-#: TAXII 2.1, 1.6.8.
-MEDIA = "application/taxii+json;version=2.1"
-#: Text of one query value; ids of STIX have at most a few dozen characters each.
-QUERY_BYTES_MAX = 8192
-#: Accepted forms of the media type, with blanks removed (TAXII 2.1, 1.6.8).
-_ACCEPTED = {"application/taxii+json;version=2.1", "application/taxii+json", "*/*", "application/*"}
+__all__ = ["TAXII", "TAXIIParts"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
+_EVERY = Versions(every=True)
 
-class _Place(Record, frozen=True, kw_only=True):
-    """What a ``next`` token carries: the place and every filter, so that it works alone, for
-    this client and this collection only."""
 
-    collection: str
+class TAXIIParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The services the face stands on."""
+
+    gate: Gate
+    delivery: Delivery
+    intake: Intake
+    recalls: Recalls
+    bell: Bell
+    store: Store
+    guard: Guard
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for which collection, and what it may do there."""
+
+    agreement: Agreement
+    collection: Collection
+    party: str
     client: str
-    after_us: int
-    types: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
+    reads: bool
+    writes: bool
 
 
 class TAXII:
     """Routes and handlers. ``secret`` seals ``next`` tokens."""
 
     def __init__(self, parts: TAXIIParts, config: Config, clock: Clock, secret: bytes) -> None:
-        self._gate = parts.gate
-        self._delivery = parts.delivery
-        self._intake = parts.intake
-        self._store = parts.store
-        self._guard = parts.guard
+        self._parts = parts
         self._config = config
         self._clock = clock
         self._secret = secret
 
     def routes(self) -> list[Route]:
-        """Every TAXII resource; trailing slashes as the standard writes them (1.6.4)."""
+        """Every resource, with the final slash of the standard and without; what else lies under
+        ``/taxii2/`` does not exist."""
         root = "/taxii2/{root}/"
         one = root + "collections/{collection}/"
-        return [
-            Route("/taxii2/", self._edge(self._discovery), methods=["GET"]),
-            Route(root, self._edge(self._root), methods=["GET"]),
-            Route(root + "status/{status}/", self._edge(self._status), methods=["GET"]),
-            Route(root + "collections/", self._edge(self._collections), methods=["GET"]),
-            Route(one, self._edge(self._collection_info), methods=["GET"]),
-            Route(one + "objects/", self._edge(self._objects), methods=["GET"]),
-            Route(one + "objects/", self._edge(self._add), methods=["POST"]),
+        item = one + "objects/{object}/"
+        table: list[tuple[str, dict[str, Handler]]] = [
+            ("/taxii2/", {"GET": self._discovery}),
+            (root, {"GET": self._root}),
+            (root + "collections/", {"GET": self._collections}),
+            (one, {"GET": self._collection_info}),
+            (one + "objects/", {"GET": self._objects, "POST": self._add}),
+            (one + "manifest/", {"GET": self._manifest}),
+            (item, {"GET": self._object, "DELETE": self._delete}),
+            (item + "versions/", {"GET": self._versions}),
+            (root + "status/{status}/", {"GET": self._status}),
         ]
+        found = []
+        for path, handlers in table:
+            edge = self._edge(handlers)
+            found += [Route(each, edge, methods=_METHODS) for each in (path, path.rstrip("/"))]
+        return [*found, Route("/taxii2/{rest:path}", self._edge({}), methods=_METHODS)]
 
-    def _edge(self, handler: Handler) -> Handler:
-        """Answer every stated error in the form of the standard (3.6.1)."""
+    def _edge(self, handlers: dict[str, Handler]) -> Handler:
+        """Answer every stated error with an error object."""
+        allowed = [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
 
         async def edge(request: Request) -> Response:
             try:
-                accept = request.headers.get("accept", "*/*")
-                if not _acceptable(accept):
-                    raise Invalid(
-                        "http.not-acceptable", f"Expected to be asked for {MEDIA}, got {accept}."
-                    )
-                return await handler(request)
+                if request.method == "OPTIONS" and handlers:
+                    return Response(status_code=204, headers={"allow": ", ".join(allowed)})
+                return await self._answer(request, handlers)
             except DetenteError as error:
-                return _error(error)
+                answer = forms.error_answer(error)
+                if error.code == "http.method":
+                    answer.headers["allow"] = ", ".join(allowed)
+                return answer
 
         return edge
+
+    async def _answer(self, request: Request, handlers: dict[str, Handler]) -> Response:
+        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            await self._parts.guard.client(request)
+            if not handlers:
+                raise Missing(
+                    "taxii.resource", "Expected a resource of TAXII, got another address."
+                )
+            raise Invalid("http.method", f"Expected another method here, got {request.method}.")
+        accept = ",".join(request.headers.getlist("accept")) or "*/*"
+        if not forms.acceptable(accept):
+            raise Invalid(
+                "http.not-acceptable", f"Expected to be asked for {MEDIA}, got {accept[:200]}."
+            )
+        return await handler(request)
 
     # --- what there is ---------------------------------------------------------------------
 
     async def _discovery(self, request: Request) -> Response:
-        party, _ = await self._guard.client(request)
-        base = str(request.base_url).rstrip("/")
-        roots = [f"{base}/taxii2/{agreement.id}/" for agreement in self._agreements(party)]
+        caller = await self._parts.guard.client(request)
+        roots = [_about(request, agreement.id) for agreement in self._agreements(caller)]
         marked = " (EXERCISE)" if self._config.exercise else ""
         body: dict[str, object] = {
             "title": f"Detente, {self._config.name}{marked}",
-            "api_roots": roots,
+            "description": "Collections of the agreements to which you are a party.",
         }
-        if roots:
-            body["default"] = roots[0]
-        return _answer(body)
+        if roots:  # an empty list is no value (TAXII 2.1, 2)
+            body |= {"default": roots[0], "api_roots": roots}
+        return forms.answer(body)
 
     async def _root(self, request: Request) -> Response:
-        agreement, _, _ = await self._agreement(request)
-        return _answer(
+        agreement, _ = await self._agreement(request)
+        return forms.answer(
             {
                 "title": agreement.title,
                 "description": f"Agreement {agreement.id}: {agreement.legal_basis}",
@@ -127,314 +157,335 @@ class TAXII:
         )
 
     async def _collections(self, request: Request) -> Response:
-        agreement, party, _ = await self._agreement(request)
+        agreement, caller = await self._agreement(request)
         seen = [
-            _describe(one, party, self._config.party)
+            self._describe(self._asked_of(agreement, one, caller))
             for one in agreement.collections
-            if _sees(one, party)
+            if _sees(agreement, one, caller)
         ]
-        return _answer({"collections": seen} if seen else {})
+        return forms.answer({"collections": seen} if seen else {})
 
     async def _collection_info(self, request: Request) -> Response:
-        _, collection, party, _ = await self._named(request)
-        return _answer(_describe(collection, party, self._config.party))
+        asked = await self._asked(request)
+        return forms.answer(self._describe(asked))
 
-    def _agreements(self, party: str) -> list[Agreement]:
+    def _describe(self, asked: _Asked) -> dict[str, object]:
+        return forms.describe(asked.collection, can_read=asked.reads, can_write=asked.writes)
+
+    def _agreements(self, caller: Caller) -> list[Agreement]:
         found = []
-        for agreement_id in self._gate.agreements():
-            current = self._gate.current(agreement_id)
+        for agreement_id in self._parts.gate.agreements():
+            current = self._parts.gate.current(agreement_id)
             terms = current.standing.agreement if current else None
-            if terms is not None and any(_sees(one, party) for one in terms.collections):
+            if terms is not None and any(_sees(terms, one, caller) for one in terms.collections):
                 found.append(terms)
         return found
 
-    async def _agreement(self, request: Request) -> tuple[Agreement, str, str]:
-        party, client = await self._guard.client(request)
+    async def _agreement(self, request: Request) -> tuple[Agreement, Caller]:
+        caller = await self._parts.guard.client(request)
         name = request.path_params["root"]
-        for agreement in self._agreements(party):
+        for agreement in self._agreements(caller):
             if agreement.id == name:
-                return agreement, party, client
+                return agreement, caller
         raise Missing("root.unknown", f"Expected an API root of yours, got {name}.")
 
-    async def _named(self, request: Request) -> tuple[Agreement, Collection, str, str]:
-        agreement, party, client = await self._agreement(request)
+    async def _asked(self, request: Request) -> _Asked:
+        agreement, caller = await self._agreement(request)
         name = request.path_params["collection"]
         collection = agreement.collection(name)
-        if collection is None or not _sees(collection, party):
+        if collection is None or not _sees(agreement, collection, caller):
             raise Missing("collection.unknown", f"Expected a collection of yours, got {name}.")
-        return agreement, collection, party, client
+        return self._asked_of(agreement, collection, caller)
+
+    def _asked_of(self, agreement: Agreement, collection: Collection, caller: Caller) -> _Asked:
+        party = caller.party
+        # Readers read; the node's own party reads its own copy; a foreign sender only writes.
+        reads = party in collection.readers or party == self._config.party
+        return _Asked(
+            agreement=agreement,
+            collection=collection,
+            party=party,
+            client=caller.name,
+            reads=reads and caller.reads,
+            writes=party == collection.sender and caller.writes,
+        )
 
     # --- reading ---------------------------------------------------------------------------
 
     async def _objects(self, request: Request) -> Response:
-        agreement, collection, party, client = await self._named(request)
-        if not _reads(collection, party, self._config.party):
+        return await self._page(request, await self._asked(request), "objects")
+
+    async def _manifest(self, request: Request) -> Response:
+        return await self._page(request, await self._asked(request), "manifest")
+
+    async def _object(self, request: Request) -> Response:
+        asked = await self._asked(request)
+        return await self._page(request, asked, "objects", request.path_params["object"])
+
+    async def _versions(self, request: Request) -> Response:
+        asked = await self._asked(request)
+        return await self._page(request, asked, "versions", request.path_params["object"])
+
+    async def _page(
+        self, request: Request, asked: _Asked, what: What, named: str | None = None
+    ) -> Response:
+        """One page of a feed, or, with ``named``, of what it has of one object."""
+        if not asked.reads:
             raise NotAuthorised(
-                "collection.no-read", f"Expected a right to read {collection.name}."
+                "collection.no-read", f"Expected a right to read {asked.collection.name}."
             )
-        place, limit = self._place(request, collection.id, client)
+        forms.check_once([name for name, _ in request.query_params.multi_items()])
+        place = self._place(request, asked, what, named)
         ask = PageAsk(
-            agreement=agreement.id,
-            collection=collection.name,
-            party=party,
-            reader=client,
+            agreement=asked.agreement.id,
+            collection=asked.collection.name,
+            party=asked.party,
+            reader=asked.client,
             after_us=place.after_us,
-            limit=limit,
+            limit=forms.limit_of(request.query_params, self._config.page_objects_max),
             types=place.types,
             ids=place.ids,
+            versions=place.versions,
+            what=what,
         )
-
-        async def render(sheet: Sheet) -> tuple[bytes, ...]:
-            gathered = sheet.gathered
-            head: dict[str, object] = {"more": gathered.more}
-            if gathered.more:
-                after = msgspec.structs.replace(place, after_us=gathered.until.us)
-                head["next"] = _seal(self._secret, after)
-            return (
-                msgspec.json.encode(head)[:-1] + b',"objects":[',
-                gathered.body,
-                b"]}",
-            )
-
-        ready = await self._delivery.page(ask, render)
+        if request.method == "HEAD":
+            return await self._head(request, ask, place, named)
+        ready = await self._ready(request, ask, place)
         if isinstance(ready, Nothing):
-            return _answer({}) if ready.stopped is None else _stopped(ready.stopped)
+            return _nothing(request, ask, ready, named)
 
         def ended(*, complete: bool) -> None:
-            self._delivery.ended(ready.page, ready.gathered, ask, complete=complete)
+            self._parts.delivery.ended(ready.page, ready.gathered, ask, complete=complete)
 
+        encoding = _encoding(request, ready.gathered.count)
         return ClearedResponse(
-            self._gate,
+            self._parts.gate,
             ready.cleared,
             ended,
             media_type=MEDIA,
             headers={
-                "x-taxii-date-added-first": time_text(ready.gathered.first_us),
-                "x-taxii-date-added-last": time_text(ready.gathered.until.us),
+                **_added(ready.gathered.first_us, ready.gathered.until.us),
+                **({"content-encoding": encoding} if encoding else {}),
+                "vary": "accept, accept-encoding, authorization",
+                "cache-control": "no-store",
             },
         )
 
-    def _place(self, request: Request, collection: str, client: str) -> tuple[_Place, int]:
+    def _place(self, request: Request, asked: _Asked, what: What, named: str | None) -> Place:
         query = request.query_params
-        limit = _limit(query.get("limit"), self._config.page_objects_max)
+        start = Place(
+            collection=asked.collection.id,
+            client=asked.client,
+            what=what,
+            after_us=0,
+            versions=_EVERY if what == "versions" else LAST,
+        )
         token = query.get("next")
-        if token is not None:
-            place = _unseal(self._secret, token)
-            if (place.collection, place.client) != (collection, client):
+        if token is None:
+            place = forms.filters_of(query, start)
+            if what == "versions":
+                place = msgspec.structs.replace(place, versions=_EVERY)
+        else:
+            place = forms.unseal(self._secret, token)
+            if (place.collection, place.client, place.what) != (
+                start.collection,
+                start.client,
+                start.what,
+            ) or (named is not None and place.ids != (named,)):
                 raise Invalid(
                     "taxii.next",
                     "Expected a `next` of this collection and client, got another.",
                     hint="Start again without `next`.",
                 )
-            return place, limit
-        after = query.get("added_after")
-        return (
-            _Place(
-                collection=collection,
-                client=client,
-                after_us=0 if after is None else parse_time(after),
-                types=_listed(query.get("match[type]")),
-                ids=_listed(query.get("match[id]")),
-            ),
-            limit,
+        return place if named is None else msgspec.structs.replace(place, ids=(named,))
+
+    async def _ready(self, request: Request, ask: PageAsk, place: Place) -> Ready | Nothing:
+        """The next page; with ``wait``, as soon as there is one."""
+        parts, loop = self._parts, asyncio.get_running_loop()
+        end = loop.time() + forms.wait_of(request.query_params)
+        connection: Connection = request.scope["extensions"]["detente.connection"]
+
+        async def render(sheet: Sheet) -> tuple[bytes, ...]:
+            return await self._render(request, ask, place, sheet)
+
+        while True:
+            heard = parts.bell.heard(ask.agreement, ask.collection)
+            ready: Ready | Nothing = (
+                await parts.delivery.page(ask, render) if place.current else Nothing(stopped=None)
+            )
+            left_s = end - loop.time()
+            if isinstance(ready, Ready) or left_s <= 0 or connection.gone():
+                return ready
+            rung = parts.bell.wait(ask.agreement, ask.collection, heard, left_s)
+            if not await _unless_gone(connection, rung):
+                return ready
+
+    async def _render(
+        self, request: Request, ask: PageAsk, place: Place, sheet: Sheet
+    ) -> tuple[bytes, ...]:
+        gathered = sheet.gathered
+        head: dict[str, object] = {"more": gathered.more}
+        if gathered.more:
+            after = msgspec.structs.replace(place, after_us=gathered.until.us)
+            head["next"] = forms.seal(self._secret, after)
+        listed = (
+            forms.objects_first(gathered)
+            if ask.what == "objects"
+            else forms.records(gathered, ask.what)
         )
+        name = b'"versions"' if ask.what == "versions" else b'"objects"'
+        chunks = (msgspec.json.encode(head)[:-1] + b"," + name + b":[", listed, b"]}")
+        encoding = _encoding(request, gathered.count)
+        if not encoding:
+            return chunks
+        return (await asyncio.to_thread(forms.compressed, b"".join(chunks), encoding),)
+
+    async def _head(
+        self, request: Request, ask: PageAsk, place: Place, named: str | None
+    ) -> Response:
+        """Like GET without a body: looked up, but nothing is given and so nothing recorded."""
+        found = await self._parts.delivery.look(ask) if place.current else Nothing(stopped=None)
+        if isinstance(found, Nothing):
+            return _nothing(request, ask, found, named)
+        answer = forms.answer(b"", headers=_added(found.first_us, found.until.us))
+        # How long the body would be is not known without making it (RFC 9110, 8.6).
+        del answer.headers["content-length"]
+        return answer
 
     # --- writing ---------------------------------------------------------------------------
 
     async def _add(self, request: Request) -> Response:
-        agreement, collection, party, _ = await self._named(request)
-        if collection.sender != party:
-            raise NotAuthorised(
-                "collection.no-write", f"Expected a right to write to {collection.name}."
-            )
-        content = request.headers.get("content-type", "").replace(" ", "").lower()
-        if content not in _ACCEPTED - {"*/*", "application/*"}:
-            raise Invalid("http.media-type", f"Expected {MEDIA}, got {content or 'none'}.")
+        asked = await self._asked(request)
+        _check_writes(asked)
+        content = request.headers.get("content-type", "")
+        if not forms.content_fits(content):
+            raise Invalid("http.media-type", f"Expected {MEDIA}, got {content[:100] or 'none'}.")
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise Invalid("http.encoding", f"Expected a body as it is, got {encoding[:40]}.")
         body = await read_body(request.receive, self._config.body_bytes_max)
-        published = await self._intake.publish(
+        _check_envelope(body)
+        published = await self._parts.intake.publish(
             Publication(
-                agreement=agreement.id,
-                collection=collection.name,
-                party=party,
+                agreement=asked.agreement.id,
+                collection=asked.collection.name,
+                party=asked.party,
                 body=body,
                 partial=True,
             )
         )
-        now_us = self._clock.now_us()
-        status_id = str(uuid.uuid4())
-        status = _status(published, status_id, now_us)
-        row = StatusRow(
-            id=status_id,
-            agreement=agreement.id,
-            party=party,
-            created_ms=now_us // 1000,
-            body=msgspec.json.encode(status),
+        row = _status_row(asked, published, self._clock.now_us())
+        await self._parts.store.write(lambda tx: tx.put_status(row))
+        return forms.answer(row.body, status=202)
+
+    async def _delete(self, request: Request) -> Response:
+        asked = await self._asked(request)
+        _check_writes(asked)
+        if not asked.reads:
+            raise NotAuthorised(
+                "collection.no-read",
+                f"Expected rights to read and to write {asked.collection.name}, got one of them.",
+                hint="`detente recall` on the originator's own node needs no right to read.",
+            )
+        query = request.query_params
+        forms.check_once([name for name, _ in query.multi_items()])
+        start = Place(collection="", client="", after_us=0, versions=_EVERY)
+        place = forms.filters_of(query, start)
+        named = request.path_params["object"]
+        if not place.current:
+            raise Missing("object.unknown", f"Expected an object of this collection, got {named}.")
+        await self._parts.recalls.recall(
+            RecallAsk(
+                agreement=asked.agreement.id,
+                collection=asked.collection.name,
+                party=asked.party,
+                id=named,
+                versions=None if place.versions.every else place.versions,
+            )
         )
-        await self._store.write(lambda tx: tx.put_status(row))
-        return Response(row.body, status_code=202, media_type=MEDIA)
+        return forms.answer(b"")
 
     async def _status(self, request: Request) -> Response:
-        agreement, party, _ = await self._agreement(request)
+        agreement, caller = await self._agreement(request)
         name = request.path_params["status"]
-        row = await self._store.read(lambda view: view.status(name))
-        if row is None or (row.agreement, row.party) != (agreement.id, party):
+        row = await self._parts.store.read(lambda view: view.status(name))
+        if row is None or (row.agreement, row.party) != (agreement.id, caller.party):
             raise Missing("status.unknown", f"Expected a status of yours, got {name}.")
-        return Response(row.body, media_type=MEDIA)
+        return forms.answer(row.body)
 
 
-class TAXIIParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The services the face stands on."""
-
-    gate: Gate
-    delivery: Delivery
-    intake: Intake
-    store: Store
-    guard: Guard
-
-
-# --- forms ----------------------------------------------------------------------------------
-
-
-def time_text(us: int) -> str:
-    """RFC 3339 with microseconds (TAXII 2.1, 3.1)."""
-    return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
-        f".{us % 1_000_000:06d}Z"
+def _status_row(asked: _Asked, published: Published, now_us: int) -> StatusRow:
+    name = str(uuid.uuid4())
+    return StatusRow(
+        id=name,
+        agreement=asked.agreement.id,
+        party=asked.party,
+        created_ms=now_us // 1000,
+        body=msgspec.json.encode(forms.status_body(published, name, now_us)),
     )
 
 
-_TIME = re.compile(r"\A(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z\Z", re.ASCII)
+async def _unless_gone(connection: Connection, rung: Coroutine[None, None, bool]) -> bool:
+    """Wait for a ring, but not for a client that has gone away."""
+    heard, gone = asyncio.create_task(rung), asyncio.create_task(connection.ended())
+    done, _ = await asyncio.wait((heard, gone), return_when=asyncio.FIRST_COMPLETED)
+    heard.cancel()
+    gone.cancel()
+    return heard in done and heard.result()
 
 
-def parse_time(text: str) -> int:
-    """Microseconds of an RFC 3339 time in UTC; what is finer is cut off."""
-    match = _TIME.match(text)
+def _nothing(request: Request, ask: PageAsk, nothing: Nothing, named: str | None) -> Response:
+    if nothing.stopped is not None:
+        return forms.stopped_answer(nothing.stopped, _about(request, ask.agreement))
+    if named is not None:
+        raise Missing("object.unknown", f"Expected an object of this collection, got {named}.")
+    return forms.answer({})
+
+
+class _Envelope(msgspec.Struct):
+    objects: msgspec.Raw = msgspec.Raw(b"")  # a constant
+
+
+def _check_envelope(body: bytes) -> None:
+    """What a client adds is an envelope with objects; JSON of another shape cannot be processed,
+    and what is no JSON at all is refused where it is cut."""
     try:
-        if match is None:
-            raise ValueError(text)
-        seconds = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise Invalid(
-            "taxii.time", f"Expected a time such as 2026-01-02T03:04:05.000006Z, got {text[:64]}."
-        ) from error
-    micros = int((match[2] or "0")[:6].ljust(6, "0"))
-    return max(0, int(seconds.timestamp()) * 1_000_000 + micros)
+        found = msgspec.json.decode(body, type=_Envelope)
+    except (msgspec.DecodeError, RecursionError):
+        found = _Envelope()
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError):
+            return
+    if bytes(memoryview(found.objects)[:1]) != b"[":
+        raise Invalid("taxii.envelope", "Expected an envelope with a list of objects.")
 
 
-def _acceptable(accept: str) -> bool:
-    for part in accept.split(","):
-        media, *params = (piece.strip().lower() for piece in part.split(";"))
-        version = [p for p in params if not p.startswith("q=")]
-        if ";".join([media, *version]).replace(" ", "") in _ACCEPTED:
-            return True
-    return False
+def _check_writes(asked: _Asked) -> None:
+    if not asked.writes:
+        raise NotAuthorised(
+            "collection.no-write", f"Expected a right to write to {asked.collection.name}."
+        )
 
 
-def _limit(text: str | None, most: int) -> int:
-    if text is None:
-        return most
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
-        raise Invalid("taxii.limit", f"Expected a positive integer, got {text[:32]!r}.")
-    return min(int(text), most)
+def _about(request: Request, agreement: str) -> str:
+    """The address of an API root."""
+    return f"{str(request.base_url).rstrip('/')}/taxii2/{agreement}/"
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
-    """Values of a match filter: separated by commas, any of them (TAXII 2.1, 3.4)."""
-    return tuple(sorted({one for one in text.split(",") if one})) if text else ()
-
-
-def _seal(secret: bytes, place: _Place) -> str:
-    data = msgspec.json.encode(place)
-    mac = hmac.digest(secret, data, hashlib.sha256)[:16]
-    return base64.urlsafe_b64encode(mac + data).decode().rstrip("=")
-
-
-def _unseal(secret: bytes, token: str) -> _Place:
-    try:
-        raw = base64.urlsafe_b64decode(token[:QUERY_BYTES_MAX] + "=" * (-len(token) % 4))
-        mac, data = raw[:16], raw[16:]
-        if not hmac.compare_digest(mac, hmac.digest(secret, data, hashlib.sha256)[:16]):
-            raise ValueError
-        return msgspec.json.decode(data, type=_Place)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise Invalid(
-            "taxii.next",
-            "Expected a `next` this server gave, got another.",
-            hint="Start again without `next`.",
-        ) from error
-
-
-def _sees(collection: Collection, party: str) -> bool:
-    return party == collection.sender or party in collection.readers
-
-
-def _reads(collection: Collection, party: str, own: str) -> bool:
-    """Readers read; the node's own party reads its own copy; a foreign sender only writes."""
-    return party in collection.readers or party == own
-
-
-def _describe(collection: Collection, party: str, own: str) -> dict[str, object]:
+def _added(first_us: int, last_us: int) -> dict[str, str]:
     return {
-        "id": collection.id,
-        "title": collection.title,
-        "alias": collection.name,
-        "can_read": _reads(collection, party, own),
-        "can_write": party == collection.sender,
-        "media_types": ["application/stix+json;version=2.1"],
+        "x-taxii-date-added-first": forms.time_text(first_us),
+        "x-taxii-date-added-last": forms.time_text(last_us),
     }
 
 
-def _answer(body: dict[str, object]) -> Response:
-    return Response(msgspec.json.encode(body), media_type=MEDIA)
+def _encoding(request: Request, count: int) -> str:
+    """The encoding of a page. One object may be small, but then little is lost."""
+    return forms.encoding_of(request.headers.get("accept-encoding", "")) if count > 1 else ""
 
 
-def _error(error: DetenteError) -> Response:
-    status = status_of(error)
-    body = {
-        "title": error.sentence,
-        "description": error.hint or error.sentence,
-        "error_code": error.code,
-        "http_status": str(status),
-    }
-    headers = (
-        {"www-authenticate": 'Basic realm="detente", charset="UTF-8"'} if status == 401 else {}
-    )
-    return Response(
-        msgspec.json.encode(body), status_code=status, media_type=MEDIA, headers=headers
-    )
-
-
-def _stopped(stopped: Stopped) -> Response:
-    """A stop is told, with everything a partner needs to ask about it (R29)."""
-    details = {"directives": ", ".join(stopped.directives), "contact": stopped.contact}
-    if stopped.since_ms is not None:
-        details["since"] = time_text(stopped.since_ms * 1000)
-    if stopped.until_ms is not None:
-        details["until"] = time_text(stopped.until_ms * 1000)
-    body = {
-        "title": "Transmission is suspended" if stopped.directives else "Nothing may be sent",
-        "description": f"{stopped.words} What is held is kept. Ask: {stopped.contact}.",
-        "error_code": stopped.code,
-        "http_status": "403",
-        "details": details,
-    }
-    return Response(msgspec.json.encode(body), status_code=403, media_type=MEDIA)
-
-
-def _status(published: Published, status_id: str, now_us: int) -> dict[str, object]:
-    """TAXII 2.1, 4.3: what is taken is complete, for intake answers when it is on disk."""
-    failures = [
-        {"id": one.id or f"unidentified--{uuid.uuid4()}", "version": "", "message": one.sentence}
-        for one in published.refused
-    ]
-    successes = [{"id": one} for one in published.ids]
-    return {
-        "id": status_id,
-        "status": "complete",
-        "request_timestamp": time_text(now_us),
-        "total_count": len(successes) + len(failures),
-        "success_count": len(successes),
-        "successes": successes,
-        "failure_count": len(failures),
-        "failures": failures,
-        "pending_count": 0,
-    }
+def _sees(agreement: Agreement, collection: Collection, caller: Caller) -> bool:
+    party = caller.party
+    mine = party == collection.sender or party in collection.readers
+    return mine and caller.may_use(agreement.id, collection.name)

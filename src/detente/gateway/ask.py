@@ -101,13 +101,15 @@ class HeldItem(Record, frozen=True, kw_only=True):
 
 
 class TracePage(Record, frozen=True, kw_only=True):
-    """A page that carried the item: its ledger entry, when, under what, and its outcome."""
+    """A page that carried the item: its ledger entry, when, under what, and its outcome.
+    ``what`` left: the object, or only its id, version and time."""
 
     log: str
     index: int
     at_ms: int
     epoch: int
     reader: str
+    what: str
     outcome: str
     receipt: str | None
 
@@ -297,6 +299,7 @@ class Ask:
                             at_ms=p.at_ms,
                             epoch=p.epoch,
                             reader=p.reader,
+                            what=p.what,
                             outcome=p.outcome,
                             receipt=p.receipt,
                         )
@@ -306,18 +309,23 @@ class Ask:
 
 
 def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
-    """What became of the item: what its pages prove counts before what the feed intends."""
+    """What became of the item: what its pages prove counts before what the feed intends. A page
+    that only named it gave nothing."""
+    pages = [page for page in pages if page.what == "objects"]
+    state = state_of(feed, number, seq)
     outcomes = {page.outcome for page in pages}
+    if state == "recalled":
+        return state
     if "received" in outcomes:
         return "received"
     # A partner's gateway answers with a receipt; until it does, nobody knows whether the page
     # came. A TAXII client has no receipts, so what its machine has acknowledged counts as sent.
     if "open" in outcomes or any((p.outcome, p.reader) == ("served", PEER) for p in pages):
         return "in flight"
-    state = state_of(feed, number, seq)
     if "served" in outcomes and state in ("given", "queued"):
         return "sent"
-    return state
+    # Behind the mark without a page: a newer version of the object was given in its place.
+    return "passed over" if state == "given" and not outcomes else state
 
 
 def _carries(page: PageRow, party: str, number: int, seq: int) -> bool:

@@ -9,8 +9,9 @@ import msgspec
 
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.gateway.book import Book
-from detente.gateway.deliver import PEER, Delivery, Nothing, PageAsk, Ready, Sheet
+from detente.gateway.deliver import PEER, Delivery, Nothing, Ready, Sheet
 from detente.gateway.exchange import Exchange
+from detente.gateway.gather import PageAsk
 from detente.gateway.partner import Partners, PeerState, peer_row, put_state
 from detente.gateway.witness import proof_of
 from detente.model import decode, digest

@@ -10,12 +10,14 @@ Nothing here delays a restriction: a notice that cannot be brought stays to be f
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 from collections.abc import Iterable
 
 import msgspec
+import structlog
 
 from detente.errors import (
     Conflict,
@@ -41,16 +43,29 @@ from detente.model import Entry, decode, digest, encode
 from detente.model.names import Record
 from detente.model.transfer import ActsPage, PageSheet, PeerActSheet, Receipt, Request
 from detente.ports import Courier, PeerRow, Tx
-from detente.proof import VerifierKey, check_commitment, check_proof, leaf_hash, root_of
+from detente.proof import (
+    VerifierKey,
+    check_commitment,
+    check_proof,
+    leaf_hash,
+    parse_proof,
+    root_of,
+)
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
+from detente.wire.json import load_object
 
 __all__ = ["Exchange", "SyncReport"]
+
+log = structlog.get_logger("detente")
 
 #: A partner's clock may be this far ahead before its acts are refused.
 SKEW_MS_MAX = 5 * 60 * 1000
 #: Pages taken from one partner in one go, so that no partner keeps the node to itself.
 PAGES_MAX = 10_000
+#: Partners that are told of an act at a time, and how long an answer may wait for them.
+NOTICES_AT_ONCE = 16
+NOTICE_WAIT_S = 1.0
 
 
 class SyncReport(Record, frozen=True, kw_only=True):
@@ -86,6 +101,8 @@ class Exchange:
         self._intake = intake
         self._witness = witness
         self._courier = courier
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._telling: set[asyncio.Task[dict[str, str]]] = set()
 
     # --- peers -----------------------------------------------------------------------------
 
@@ -117,7 +134,21 @@ class Exchange:
     async def sync(self, party: str, agreement: str, *, limit: int = 1000) -> SyncReport:
         """Exchange everything there is with a partner: bring receipts, fetch its acts, fetch its
         pages of at most ``limit`` objects, have checkpoints cosigned. Safe to repeat and to break
-        off anywhere."""
+        off anywhere; a second one with the same partner waits for the first."""
+        turn = self._turns.setdefault((party, agreement), asyncio.Lock())
+        async with turn:
+            return await self._sync(party, agreement, limit)
+
+    async def sync_all(self) -> None:
+        """Exchange with every partner, one after the other; who cannot be reached is asked again
+        the next time."""
+        for row in await self.peers():
+            try:
+                await self.sync(row.party, row.agreement)
+            except DetenteError as error:
+                log.warning("sync", party=row.party, code=error.code, sentence=error.sentence)
+
+    async def _sync(self, party: str, agreement: str, limit: int) -> SyncReport:
         row = await self.peer(party, agreement)
         if row is None:
             raise Missing(
@@ -158,18 +189,38 @@ class Exchange:
     async def notify(self, agreement: str) -> dict[str, str]:
         """Bring this party's acts to every partner's gateway; what became of it, by party. A
         partner that cannot be reached fetches them later."""
-        told = {}
         _, total = await self._partners.act_sheets(agreement, 0)
         sheets, _ = await self._partners.act_sheets(agreement, max(0, total - ACTS_MAX))
-        for row in await self.peers():
-            if row.agreement != agreement:
-                continue
-            try:
-                await self._post(row, "notice", acts=sheets)
-                told[row.party] = "acknowledged"
-            except DetenteError as error:
-                told[row.party] = f"not told: {error.code}"
-        return told
+        room = asyncio.Semaphore(NOTICES_AT_ONCE)
+
+        async def tell(row: PeerRow) -> tuple[str, str]:
+            async with room:
+                try:
+                    await self._post(row, "notice", acts=sheets)
+                except DetenteError as error:
+                    return row.party, f"not told: {error.code}"
+                return row.party, "acknowledged"
+
+        rows = [row for row in await self.peers() if row.agreement == agreement]
+        return dict(await asyncio.gather(*(tell(row) for row in rows)))
+
+    async def notify_soon(self, agreement: str) -> dict[str, str]:
+        """Like ``notify``, but answers after ``NOTICE_WAIT_S`` at the latest; who has not
+        answered by then is being told still, and nobody waits for it."""
+        telling = asyncio.create_task(self.notify(agreement))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        done, _ = await asyncio.wait({telling}, timeout=NOTICE_WAIT_S)
+        if done:
+            return telling.result()
+        rows = await self.peers()
+        return {row.party: "being told" for row in rows if row.agreement == agreement}
+
+    async def close(self) -> None:
+        """Break off what is still being told: the partners fetch it later."""
+        for telling in self._telling:
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
 
     def _readable(self, agreement: str, sender: str) -> list[str]:
         terms = self._book.standing(agreement, self._book.now_ms()).agreement
@@ -222,6 +273,7 @@ class Exchange:
             envelope = decode_envelope(await self._post(row, "acts", since=state.acts))
             page = open_document(envelope, "acts", ActsPage, exercise=self._book.me.exercise)
             self._partners.check_node_key(envelope, row.party)
+            last = _last_act(page, row, state)
             for sheet in page.acts:
                 try:
                     await self.take_act(row.party, row.agreement, sheet)
@@ -231,13 +283,12 @@ class Exchange:
                     refused.append(f"{sheet.use} {sheet.index}: {error.code}")
             seen = state.acts + len(page.acts)
             count += len(page.acts)
+            new = {"acts": seen, "last_act": last, "standing": page.standing}
 
-            def work(tx: Tx, seen: int = seen, page: ActsPage = page) -> None:
+            def work(tx: Tx, new: dict[str, object] = new) -> None:
                 fresh, now = fresh_state(tx, row)
-                new = msgspec.structs.replace(
-                    now, acts=seen, standing=page.standing, heard_ms=self._book.now_ms()
-                )
-                put_state(tx, fresh, new)
+                heard_ms = self._book.now_ms()
+                put_state(tx, fresh, msgspec.structs.replace(now, heard_ms=heard_ms, **new))
 
             await self._book.store.write(work)
             if seen >= page.total or not page.acts:
@@ -250,7 +301,7 @@ class Exchange:
         vkey = ledger_vkey(
             self._partners.charter(party), agreement, exercise=self._book.me.exercise
         )
-        check_proof(sheet.proof.encode(), raw, vkey)
+        _check_place(sheet.proof, sheet.index, raw, vkey)
         entry = decode(raw, Entry)
         envelope = decode_envelope(sheet.envelope.encode())
         if entry.doc != digest(envelope.payload):
@@ -290,14 +341,8 @@ class Exchange:
             return answer.stopped.words
         if not bytes(answer.page):
             return ""
-        envelope = decode_envelope(bytes(answer.page))
-        sheet = open_document(envelope, "page", PageSheet, exercise=self._book.me.exercise)
-        self._partners.check_node_key(envelope, row.party)
-        objects = [bytes(one) for one in answer.objects]
-        vkey = ledger_vkey(
-            self._partners.charter(row.party), row.agreement, exercise=sheet.exercise
-        )
-        received = _checked(sheet, objects, row, collection, vkey)
+        asked = _Asked(row, collection, self._book.me.party, state.places.get(collection, 0))
+        sheet, received = self._believed(answer, asked)
         outcome: list[tuple[int, int]] = []
 
         def keep(tx: Tx, new: int, known: int) -> None:
@@ -326,6 +371,17 @@ class Exchange:
         new, known = outcome[-1]
         return new, known, sheet.more
 
+    def _believed(self, answer: _PageAnswer, asked: _Asked) -> tuple[PageSheet, Received]:
+        """The page in an answer, once its signature, its proof and all it says hold together."""
+        envelope = decode_envelope(bytes(answer.page))
+        sheet = open_document(envelope, "page", PageSheet, exercise=self._book.me.exercise)
+        party, agreement = asked.row.party, asked.row.agreement
+        self._partners.check_node_key(envelope, party)
+        charter = self._partners.charter(party)
+        vkey = ledger_vkey(charter, agreement, exercise=sheet.exercise)
+        objects = [bytes(one) for one in answer.objects]
+        return sheet, _checked(sheet, objects, asked, vkey)
+
     async def _state(self, row: PeerRow) -> PeerState:
         return await self._book.store.read(lambda view: fresh_state(view, row)[1])
 
@@ -343,8 +399,13 @@ class _PageAnswer(msgspec.Struct, frozen=True):
     stopped: _StoppedAnswer | None = None
 
 
-class _ObjectHead(msgspec.Struct, frozen=True):
-    id: str
+class _Asked(msgspec.Struct, frozen=True):
+    """What this node asked a partner for: the feed, and the place after which."""
+
+    row: PeerRow
+    collection: str
+    own: str
+    after_us: int
 
 
 def _decode_answer(body: bytes) -> _PageAnswer:
@@ -354,17 +415,46 @@ def _decode_answer(body: bytes) -> _PageAnswer:
         raise PeerError("peer.answer", f"Expected a page, got: {error}.") from error
 
 
-def _checked(
-    sheet: PageSheet, objects: list[bytes], row: PeerRow, collection: str, vkey: VerifierKey
-) -> Received:
+def _last_act(page: ActsPage, row: PeerRow, state: PeerState) -> int:
+    """Where the last of these acts stands in the partner's ledger. They come in ledger order and
+    after all that came before: an earlier answer brought again would make this node count, and so
+    never ask for, acts that it has not seen."""
+    if (page.agreement, page.sender) != (row.agreement, row.party):
+        raise PeerError(
+            "peer.acts",
+            f"Expected acts of {row.party} under {row.agreement}, got of {page.sender} under "
+            f"{page.agreement}.",
+        )
+    last = state.last_act
+    for sheet in page.acts:
+        if sheet.index <= last:
+            raise PeerError("peer.acts", f"Expected acts after entry {last}, got {sheet.index}.")
+        last = sheet.index
+    if state.acts + len(page.acts) > page.total:
+        raise PeerError("peer.acts", f"Expected at most {page.total} acts, got more.")
+    return last
+
+
+def _check_place(proof: str, index: int, entry: bytes, vkey: VerifierKey) -> None:
+    """Raise unless the partner's ledger holds the entry, and at this very place."""
+    check_proof(proof.encode(), entry, vkey)
+    proved = parse_proof(proof.encode()).index
+    if proved != index:
+        raise PeerError("peer.place", f"Expected the proved entry {proved}, got {index}.")
+
+
+def _checked(sheet: PageSheet, objects: list[bytes], asked: _Asked, vkey: VerifierKey) -> Received:
     """The page as received, if all holds together: no proof, no accept (``ledger.md`` 1.2)."""
+    row, collection = asked.row, asked.collection
     raw = sheet.entry.encode()
-    check_proof(sheet.proof.encode(), raw, vkey)
+    _check_place(sheet.proof, sheet.index, raw, vkey)
     entry = decode(raw, Entry)
     root = root_of([leaf_hash(hashlib.sha256(one).digest()) for one in objects])
     claims: Iterable[tuple[str, object, object]] = (
         ("agreement", row.agreement, sheet.agreement),
         ("sender", row.party, sheet.sender),
+        ("recipient", asked.own, sheet.recipient),
+        ("origin", vkey.name, sheet.origin),
         ("collection", collection, sheet.collection),
         ("entry's collection", collection, entry.collection),
         ("entry's act", "page", entry.act),
@@ -377,14 +467,19 @@ def _checked(
     for name, expected, got in claims:
         if expected != got:
             raise PeerError("peer.page", f"Expected {name} {expected}, got {got}.")
-    check_commitment(base64.b64decode(entry.c or ""), bytes.fromhex(sheet.salt), ROOT_MEDIA, root)
+    if sheet.from_us <= asked.after_us or sheet.until_us < sheet.from_us:
+        # An earlier page brought again would take this node's place in the feed back.
+        raise PeerError("peer.page", f"Expected a page after {asked.after_us}, got an earlier one.")
+    check_commitment(_commitment(entry), bytes.fromhex(sheet.salt), ROOT_MEDIA, root)
     sorts = [number for number, count in sheet.runs for _ in range(count)]
     if any(number >= len(sheet.handlings) for number, _ in sheet.runs):
         raise PeerError("peer.page", "Expected runs of the page's own handlings, got others.")
-    try:
-        ids = [msgspec.json.decode(one, type=_ObjectHead).id for one in objects]
-    except msgspec.DecodeError as error:
-        raise PeerError("peer.object", f"Expected objects with an id: {error}.") from error
+    if any(handling.collection != collection for handling in sheet.handlings):
+        raise PeerError("peer.page", f"Expected handlings in {collection}, got of another.")
+    ids = [
+        _id_of(one, sheet.handlings[number].stix_type)
+        for one, number in zip(objects, sorts, strict=True)
+    ]
     return Received(
         agreement=sheet.agreement,
         collection=collection,
@@ -395,6 +490,26 @@ def _checked(
         objects=tuple(zip(objects, ids, sorts, strict=True)),
         handlings=sheet.handlings,
     )
+
+
+def _commitment(entry: Entry) -> bytes:
+    try:
+        return base64.b64decode(entry.c or "", validate=True)
+    except ValueError as error:
+        raise PeerError("peer.page", "Expected a commitment in base64, got none.") from error
+
+
+def _id_of(raw: bytes, stix_type: str) -> str:
+    """The id of an object that every reader reads the same, and that is what its handling says; a
+    partner's door checks this too, but what it lets in is its own business."""
+    try:
+        value = load_object(raw)
+    except Invalid as error:
+        raise PeerError("peer.object", f"Expected sound objects: {error.sentence}") from error
+    found = value.get("id")
+    if not isinstance(found, str) or value.get("type") != stix_type:
+        raise PeerError("peer.object", f"Expected objects with an id and of type {stix_type}.")
+    return found
 
 
 def _next_serial(tx: Tx, book: Book) -> int:

@@ -13,7 +13,16 @@ from detente.gateway.gate import Current
 from detente.model import Agreement, Handling, decode
 from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide
-from detente.rules.feed import Feed, Outcome, change, expire, first_seen, open_feed, ranges
+from detente.rules.feed import (
+    Feed,
+    Outcome,
+    change,
+    expire,
+    first_seen,
+    open_feed,
+    ranges,
+    recall,
+)
 
 __all__ = [
     "Change",
@@ -52,18 +61,25 @@ def decode_feed(value: bytes) -> Feed:
 
 def feed_parties(agreement: Agreement, own: str) -> list[tuple[str, str]]:
     """Every (collection name, party) that has a feed on this node: the readers of what the node
-    sends or keeps for others, and its own party's, which reads its own copy."""
+    sends or keeps for others; its own party's, which reads its own copy; and that of a sender
+    without a gateway that is named among its own readers, which reads back what it wrote."""
     found = []
     for collection in agreement.collections:
         if own == collection.sender or own in collection.readers:
             parties = {own, *(collection.readers if own == collection.sender else ())}
+            if collection.sender in collection.readers:
+                parties.add(collection.sender)
             found += [(collection.name, party) for party in sorted(parties)]
     return found
 
 
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
-    """The decision for one handling towards one party that reads at this node."""
-    return decide(current.standing, handling, sender=own, recipient=party)
+    """The decision for one handling towards one party that reads at this node. What a party
+    wrote itself is its own, whoever keeps it."""
+    terms = current.standing.agreement
+    collection = terms.collection(handling.collection) if terms else None
+    wrote = collection is not None and collection.sender == party
+    return decide(current.standing, handling, sender=party if wrote else own, recipient=party)
 
 
 def _outcomes(
@@ -128,9 +144,9 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
         outcomes = _outcomes(handlings, change_.current, change_.party, party)
         old = stored.get((key, party))
         if old is None:
-            tx.put_feed(
-                FeedRow(collection=key, party=party, value=encode_feed(open_feed(outcomes)))
-            )
+            own = stored.get((key, change_.party))
+            feed = _joined(outcomes, decode_feed(own.value) if own else None)
+            tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
             continue
         state = tx.collection(key)
         feed, clock_us = change(
@@ -149,6 +165,16 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
         # only. Entries to come are later than all of them.
         tx.move_clock(key, clock_us - 1)
     return entries
+
+
+def _joined(outcomes: dict[int, Outcome], own: Feed | None) -> Feed:
+    """The feed of a party that joins: the whole history, but for what was taken back."""
+    feed = open_feed(outcomes)
+    for stay in own.stays if own else ():
+        if stay.state == "recalled":
+            for seq in range(stay.a, stay.b):
+                feed = recall(feed, stay.handling, seq)
+    return feed
 
 
 def _reviewed(agreement: Agreement, handlings: dict[int, Handling]) -> frozenset[int]:

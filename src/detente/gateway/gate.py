@@ -136,6 +136,10 @@ class Gate:
             return False
         return self._clock.now_us() >= current.standing.next_ms * 1000
 
+    def closing(self, agreement: str) -> bool:
+        """True from ``begin`` to ``settle``."""
+        return agreement in self._closing
+
     async def settled(self, agreement: str) -> None:
         """Wait while the agreement's standing is being changed."""
         event = self._closing.get(agreement)
@@ -184,6 +188,9 @@ class Gate:
         moved = current is None or current.epoch != cleared.epoch
         if moved or cleared.shipment.agreement in self._closing or not cleared.stands():
             raise Conflict("gate.moved", "Expected the clearance to stand, got a newer epoch.")
+        if id(cleared) in self._sends:
+            # The register would forget the first, and no order could cut it any more.
+            raise Broken("gate.twice", "Expected one send for a clearance, got a second.")
         send = Send(cleared, breaker)
         self._sends[id(cleared)] = send
         return send
@@ -247,6 +254,9 @@ class Gate:
         for send in self._sends.values():
             send.cut = True
             send.breaker.cut()
+        # Who waits for a change shall be told, not wait for ever; nothing is cleared for them.
+        for event in self._closing.values():
+            event.set()
 
     def reason_shut(self) -> Broken | None:
         """Why the gate is shut for good, or None."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 
 import msgspec
 
-from detente.errors import Invalid, Missing, NotAuthorised
+from detente.errors import Broken, Invalid, Missing, NotAuthorised
+from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
 from detente.gateway.feeds import Change, decide_for, see_handling
 from detente.gateway.gate import Current, Gate
+from detente.gateway.recall import recalled_entries
 from detente.model import Agreement, Collection, Handling, encode, object_key
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
@@ -57,6 +59,7 @@ class Refused(Record, frozen=True, kw_only=True):
     code: str
     sentence: str
     path: str = ""
+    version: str = ""
 
 
 class Warned(Record, frozen=True, kw_only=True):
@@ -72,8 +75,10 @@ class Warned(Record, frozen=True, kw_only=True):
 class Published(Record, frozen=True, kw_only=True):
     """The answer to a publication, once it is on disk.
 
-    ``outcomes`` says for each reader how many of the new items are released, held or refused by
-    the present standing; ``first`` and ``end`` bound their sequence numbers.
+    ``ids`` and ``versions`` are those of all objects that are here now, known ones included (no
+    version where the object has none). ``outcomes`` says for each reader how many of the new items
+    are released, held or refused by the present standing; ``first`` and ``end`` bound their
+    sequence numbers.
     """
 
     agreement: str
@@ -89,6 +94,7 @@ class Published(Record, frozen=True, kw_only=True):
     by_type: dict[str, int]
     outcomes: dict[str, dict[str, int]]
     ids: tuple[str, ...]
+    versions: tuple[str, ...]
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,9 +114,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 class Intake:
     """Takes publications and received pages into collections."""
 
-    def __init__(
-        self, book: Book, gate: Gate, limits: Limits, published: Callable[[], None]
-    ) -> None:
+    def __init__(self, book: Book, gate: Gate, limits: Limits, published: Ring) -> None:
         self._book = book
         self._gate = gate
         self._limits = limits
@@ -160,7 +164,7 @@ class Intake:
         entered = await self._book.store.write(work)
         if entered.conflicts and not publication.partial:
             raise _whole(list(entered.conflicts))
-        self._published()
+        self._published(agreement.id, collection.name)
         return _answer(publication, refused, entered, batch)
 
     def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change) -> _Entered:
@@ -170,7 +174,11 @@ class Intake:
         known = tx.known(
             key, [(name, one.sha256) for name, one in zip(names, objects, strict=True)]
         )
-        conflicts = _conflicts(tx, key, objects, names, known)
+        stored = tx.find_many(key, [n for n, at in zip(names, known, strict=True) if at is None])
+        gone = recalled_entries(tx, key, self._book.me.party)
+        if gone:
+            stored, known = _without_recalled(tx, key, gone, objects, names, known)
+        conflicts = _conflicts(tx, key, objects, names, known, stored)
         first = tx.collection(key).end
         new = _new_ones(objects, names, known, conflicts)
         if not new or (conflicts and not batch.partial):
@@ -187,6 +195,7 @@ class Intake:
             for at in new
         ]
         state = tx.append_items(key, items, change.now_us)
+        tx.put_twins(key, _twins([item.key for item in items], first, stored))
         root = root_of([leaf_hash(item.sha256) for item in items])
         entry, _ = self._book.write_root_entry(
             tx,
@@ -269,7 +278,10 @@ class Intake:
                     seen.add((name, sha256))
                     items.append(NewItem(key=name, raw=raw, sha256=sha256, handling=numbers[sort]))
             if items:
-                tx.append_items(key, items, change.now_us)
+                new_keys = [item.key for item in items]
+                stored = tx.find_many(key, new_keys)
+                state = tx.append_items(key, items, change.now_us)
+                tx.put_twins(key, _twins(new_keys, state.end - len(items), stored))
             book.write_root_entry(
                 tx,
                 book.me.log_of(page.agreement),
@@ -285,7 +297,7 @@ class Intake:
             return len(items)
 
         new = await book.store.write(work)
-        self._published()
+        self._published(page.agreement, page.collection)
         return new
 
 
@@ -420,6 +432,7 @@ def _sorted(
                     type=one.type,
                     code="publish.no-kind",
                     sentence=f"Expected a kind of the agreement for type {one.type}, got none.",
+                    version=one.version,
                 )
             )
         else:
@@ -462,13 +475,17 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
     return names
 
 
-def _conflicts(
-    tx: Tx, key: str, objects: list[CutObject], names: list[bytes], known: list[int | None]
+def _conflicts(  # three lists in step and what is stored; a record would only rename them
+    tx: Tx,
+    key: str,
+    objects: list[CutObject],
+    names: list[bytes],
+    known: list[int | None],
+    stored: Mapping[bytes, list[int]],
 ) -> dict[int, Refused]:
     """Objects that say something else under an id and version that was taken before, here or in
-    this request: two readers would hold two truths. What is known byte for byte is no conflict."""
-    new = [name for name, at in zip(names, known, strict=True) if at is None]
-    stored = tx.find_many(key, new)
+    this request: two readers would hold two truths. What is known byte for byte is no conflict.
+    ``stored``: the entries of each object that is not known so and has any."""
     seen: dict[tuple[str, str], bytes] = {}
     found = {}
     for one, name, at in zip(objects, names, known, strict=True):
@@ -485,7 +502,54 @@ def _conflicts(
                 code="publish.version",
                 sentence=f"Expected one content for {one.id} {one.version}, got two.",
                 path="$.modified",
+                version=one.version,
             )
+    return found
+
+
+def _without_recalled(  # lists in step, as in `_conflicts`
+    tx: Tx,
+    key: str,
+    gone: Container[int],
+    objects: list[CutObject],
+    names: list[bytes],
+    known: list[int | None],
+) -> tuple[dict[bytes, list[int]], list[int | None]]:
+    """What is stored and known, as if recalled entries had never been: who took an object back
+    may enter it anew."""
+    found = {
+        name: alive
+        for name, seqs in tx.find_many(key, names).items()
+        if (alive := [seq for seq in seqs if seq not in gone])
+    }
+    again: list[int | None] = []
+    for one, name, at in zip(objects, names, known, strict=True):
+        if at is not None and at in gone:
+            at = next(
+                (s for s in found.get(name, ()) if _digest_at(tx, key, s) == one.sha256), None
+            )
+        again.append(at)
+    unknown = {name for name, at in zip(names, again, strict=True) if at is None}
+    return {name: seqs for name, seqs in found.items() if name in unknown}, again
+
+
+def _digest_at(tx: Tx, key: str, seq: int) -> bytes:
+    block = tx.block(key, seq)
+    if block is None:
+        raise Broken("store.entry", f"Expected entry {seq} of {key}, got none.")
+    return block.digests[(seq - block.first) * 32 :][:32]
+
+
+def _twins(names: list[bytes], first: int, stored: Mapping[bytes, list[int]]) -> list[int]:
+    """The entries of objects of which there are several by now. ``names`` are those of the new
+    entries, from ``first`` on; ``stored`` has the earlier ones."""
+    found: list[int] = []
+    seen: dict[bytes, int] = {}
+    for seq, name in enumerate(names, first):
+        before = [*stored.get(name, ()), *([seen[name]] if name in seen else [])]
+        if before:
+            found += [*before, seq]
+        seen.setdefault(name, seq)
     return found
 
 
@@ -538,6 +602,7 @@ def _answer(
         by_type=dict(sorted(Counter(one.type for one in taken).items())),
         outcomes=entered.outcomes,
         ids=tuple(one.id for one in taken),
+        versions=tuple(one.version for one in taken),
     )
 
 

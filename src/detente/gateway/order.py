@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from detente.errors import Conflict, Missing, NotAuthorised
+from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key
 from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
 from detente.gateway.gate import Current, Cut, Gate
@@ -58,9 +59,7 @@ class Enacted(Record, frozen=True, kw_only=True):
 class Orders:
     """Charters, agreements, directives and assurances; the clock's own changes; expiry."""
 
-    def __init__(
-        self, book: Book, gate: Gate, outcomes: Outcomes, released: Callable[[], None]
-    ) -> None:
+    def __init__(self, book: Book, gate: Gate, outcomes: Outcomes, released: Ring) -> None:
         self._book = book
         self._outcomes = outcomes
         self._gate = gate
@@ -278,7 +277,9 @@ class Orders:
         due = False
         for agreement in self._gate.agreements():
             async with self._turn:
-                if self._gate.overdue(agreement):
+                # Nobody else has the turn, so what is closing still was broken off by a failure:
+                # it stays closed until it has been settled, and is not left so.
+                if self._gate.overdue(agreement) or self._gate.closing(agreement):
                     await self._settle(agreement)
                     due = True
                 else:
@@ -357,7 +358,7 @@ class Orders:
 
         await book.store.write(work)
         gate.settle(agreement)
-        self._released()
+        self._released(agreement, None)
         return cuts
 
     async def _expire(self, agreement: str) -> bool:

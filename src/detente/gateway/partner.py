@@ -34,11 +34,12 @@ ACTS_MAX = 200
 
 
 class PeerState(Record, frozen=True, kw_only=True):
-    """What this node knows of a partner's gateway: how many of its acts it has, its place in
-    each feed, the newest head of its ledger, receipts that have not been brought yet, and the
-    last serial heard from it."""
+    """What this node knows of a partner's gateway: how many of its acts it has and where in the
+    partner's ledger the last of them stands, its place in each feed, the newest head of its
+    ledger, receipts that have not been brought yet, and the last serial heard from it."""
 
     acts: int = 0
+    last_act: int = -1
     places: dict[str, int] = msgspec.field(default_factory=dict)
     size: int = 0
     root: str = ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from detente.errors import Conflict, Invalid, Missing
+from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
@@ -55,7 +54,7 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 class Review:
     """Decides single waiting items. It can never release what an order stops."""
 
-    def __init__(self, book: Book, gate: Gate, released: Callable[[], None]) -> None:
+    def __init__(self, book: Book, gate: Gate, released: Ring) -> None:
         self._book = book
         self._gate = gate
         self._released = released
@@ -79,7 +78,7 @@ class Review:
         entry = await self._book.store.write(
             lambda tx: self._work(tx, current, item, party, verdict, by, code)
         )
-        self._released()
+        self._released(agreement, None)
         return Reviewed(
             item=item, agreement=agreement, party=party, verdict=verdict, by=by, entry=entry
         )

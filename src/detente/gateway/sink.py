@@ -14,8 +14,9 @@ from urllib.parse import quote
 import msgspec
 
 from detente.errors import Conflict, DetenteError, NotAuthorised, PeerError
-from detente.gateway.deliver import Delivery, Nothing, PageAsk, Ready, Sheet
+from detente.gateway.deliver import Delivery, Nothing, Ready, Sheet
 from detente.gateway.feeds import decode_feed, encode_feed
+from detente.gateway.gather import PageAsk
 from detente.gateway.link import (
     Failure,
     LinkParts,

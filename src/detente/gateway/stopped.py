@@ -30,12 +30,14 @@ class Flow(Protocol):
 
 def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
     """What stops or conditions the flow from this node's party to ``flow.party``; None if
-    nothing does, so that an empty answer is the plain truth."""
+    nothing does, so that an empty answer is the plain truth. What is a party's own is not
+    stopped towards it: the node's copy, and what a sender reads back."""
     standing = current.standing
-    if flow.party == own:
+    terms = standing.agreement
+    collection = terms.collection(flow.collection) if terms else None
+    if flow.party == own or (collection is not None and collection.sender == flow.party):
         return None
     contact = _contact(standing, own)
-    terms = standing.agreement
     if terms is None or not standing.agreement_in_force:
         return Stopped(
             code="agreement.not-in-force",

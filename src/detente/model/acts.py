@@ -33,6 +33,7 @@ ActName = Literal[
     "page.end",
     "peer.act",
     "publish",
+    "recall",
     "receipt",
     "receive",
     "review",

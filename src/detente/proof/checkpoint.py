@@ -111,9 +111,16 @@ class Note:
 
 
 def _is_name(name: str) -> bool:
-    return (
-        bool(name) and len(name) <= 255 and not any(c.isspace() or c == "+" for c in name)
-    )  # ``ledger.md`` 1.1
+    # At most 255 bytes (``ledger.md`` 1.1): other algorithms sign the length as one byte.
+    return 0 < len(name.encode()) <= 255 and not any(c.isspace() or c == "+" for c in name)
+
+
+def _number(text: str) -> int | None:
+    """A size or index in its one decimal form, below 2**53; None for any other text."""
+    if not (text.isascii() and text.isdigit() and len(text) < 17):  # digits of 2**53, and one
+        return None
+    number = int(text)
+    return number if str(number) == text and number < 2**53 else None
 
 
 def _unb64(text: str, code: str) -> bytes:
@@ -154,17 +161,16 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) != 4 or lines[3]:  # three lines, each ended
         raise Invalid("checkpoint.form", "Expected exactly three lines.")
-    origin, size, encoded = lines[:3]
+    origin, size, encoded = lines[0], _number(lines[1]), lines[2]
     root = _unb64(encoded, "checkpoint.root")
     if (
         not _is_name(origin)
-        or not (size.isascii() and size.isdigit() and len(size) < 17)  # below 2**53
-        or str(int(size)) != size
+        or size is None
         or len(root) != 32  # SHA-256
         or base64.b64encode(root).decode() != encoded
     ):
         raise Invalid("checkpoint.form", "Expected origin, decimal size and a root of 32 bytes.")
-    return Checkpoint(origin, int(size), root)
+    return Checkpoint(origin, size, root)
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> Note:
@@ -252,13 +258,18 @@ def parse_add_checkpoint(data: bytes) -> AddCheckpoint:
     """Read a request; at most 63 proof lines."""
     head, gap, note = data.partition(b"\n\n")
     lines = head.split(b"\n")
-    first = lines[0].removeprefix(b"old ")
-    if not gap or first == lines[0] or not first.isdigit() or len(first) > 16:  # below 2**53
+    old = _after("old ", lines[0].decode("ascii", "replace"))
+    if not gap or old is None:
         raise Invalid("witness.form", "Expected `old <size>`, proof lines and a checkpoint.")
     if len(lines) > 64:  # 63 and the first
         raise Invalid("witness.form", "Expected at most 63 proof lines.")
     proof = tuple(_unb64(one.decode("ascii", "replace"), "witness.proof") for one in lines[1:])
-    return AddCheckpoint(int(first), proof, note)
+    return AddCheckpoint(old, proof, note)
+
+
+def _after(word: str, line: str) -> int | None:
+    """The number behind a word that begins a line; None if the line is another."""
+    return _number(line.removeprefix(word)) if line.startswith(word) else None
 
 
 def witness_step(
@@ -316,12 +327,10 @@ def parse_proof(data: bytes) -> Proof:
     if lines[0] != _PROOF_HEAD or not gap:
         raise Invalid("proof.form", f"Expected {_PROOF_HEAD}, got {lines[0][:60]!r}.")
     rest = lines[2:] if len(lines) > 1 and lines[1].startswith("extra ") else lines[1:]
-    number = rest[0].removeprefix("index ") if rest else ""
-    if (
-        not (number.isdigit() and len(number) < 17 and rest[0] != number) or len(rest) > 65
-    ):  # below 2**53; 64 hashes
+    index = _after("index ", rest[0]) if rest else None
+    if index is None or len(rest) > 65:  # the index and 64 hashes
         raise Invalid("proof.form", "Expected an index line and at most 64 hashes.")
-    return Proof(int(number), tuple(_unb64(one, "proof.hash") for one in rest[1:]), note)
+    return Proof(index, tuple(_unb64(one, "proof.hash") for one in rest[1:]), note)
 
 
 def check_proof(

@@ -21,7 +21,9 @@ from detente.proof.keys import PublicKey, Signer
 __all__ = ["Envelope", "Signature", "add_signature", "decode", "pae", "sign", "signers"]
 
 ENVELOPE_BYTES_MAX = 2 * 1024 * 1024
-SIGNATURES_MAX = 200
+#: Every member of a large agreement signs it.
+SIGNATURES_MAX = 2_000
+TRIES_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,19 @@ def signers(envelope: Envelope, keys: Iterable[PublicKey]) -> frozenset[str]:
     """The ids of all given keys of which the envelope carries a valid signature.
 
     Every signature is tried against the key its hint names, else against all. A key counts
-    once, however often it is given or has signed.
+    once, however often it is given or has signed. Signatures without a known hint that would
+    take more than ``TRIES_MAX`` trials are refused as a whole: they could keep a node busy.
     """
     by_id = {key.keyid: key for key in keys}
     message = pae(envelope.payload_type, envelope.payload)
     found: set[str] = set()
+    strangers = sum((one.keyid or "") not in by_id for one in envelope.signatures)
+    if strangers * len(by_id) > TRIES_MAX:
+        raise Invalid(
+            "envelope.tries",
+            f"Expected signatures that name their keys, got {strangers} that name none of "
+            f"{len(by_id)} known.",
+        )
     for one in envelope.signatures:
         hinted = by_id.get(one.keyid or "")
         # A hint only saves work; a missing or unknown one must not hide a valid signature.
@@ -146,6 +156,8 @@ def _b64(data: bytes) -> str:
 
 
 def _unb64(text: str) -> bytes:
+    if any(c in text for c in "-_") and any(c in text for c in "+/"):
+        raise Invalid("envelope.base64", "Expected one alphabet of base64, got two mixed.")
     standard = text.replace("-", "+").replace("_", "/")
     try:
         data = base64.b64decode(standard, validate=True)

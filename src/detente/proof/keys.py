@@ -32,14 +32,16 @@ __all__ = [
 Scheme = Literal["ed25519", "p256"]
 
 _P = 2**255 - 19
-#: The y coordinates of the points of small order (RFC 7748's torsion), without the sign bit. A
-#: signature under such a key says nothing, so the key is refused when it is listed.
+#: The constant d of edwards25519 (RFC 8032, 5.1).
+_D = -121665 * pow(121666, -1, _P) % _P
+#: The y coordinates of the eight points of small order, without the sign bit. A signature under
+#: such a key says nothing, so the key is refused when it is listed.
 _SMALL_ORDER_Y = frozenset(
     {
         0,
         1,
         _P - 1,
-        2707385501144840649318225287225658788936804267575313519463743609750303021540,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
         55188659117513257062467267217118295137698188065244968500265048394206261417927,
     }
 )
@@ -121,6 +123,11 @@ def _check_point(raw: bytes) -> None:
         raise Invalid("key.point", "Expected a canonical Ed25519 point, got another encoding.")
     if y in _SMALL_ORDER_Y:
         raise Invalid("key.point", "Expected an Ed25519 point of full order, got a small one.")
+    # x*x = (y*y - 1) / (d*y*y + 1) must have a root (Euler's criterion); else no signature by this
+    # key could ever hold, and a quorum would wait for it in vain.
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    if pow(square, (_P - 1) // 2, _P) != 1:
+        raise Invalid("key.point", "Expected a point of edwards25519, got another number.")
 
 
 class Signer(Protocol):
@@ -145,8 +152,8 @@ class Ed25519Signer:
 
     @property
     def public(self) -> PublicKey:
-        """The public half."""
-        return PublicKey.from_raw(self._key.public_key().public_bytes_raw())
+        """The public half. It was computed, not received: its point needs no check."""
+        return PublicKey("ed25519", _ED25519_HEAD + self._key.public_key().public_bytes_raw())
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes (RFC 8032, 5.1.6)."""

@@ -8,7 +8,7 @@ entry where it stands towards the party, in ranges only:
   their own ``added_us``; a *late* one, made when something was kept back before, at
   ``shift_us + seq``. Grants lie in the order of time; the last one is live and open.
 - a **stay** keeps the entries of one handling in ``[a, b)`` back: they wait (``held``, ``under
-  review``) or are gone for good, on the record (``expired``, ``refused``).
+  review``) or are gone for good, on the record (``expired``, ``refused``, ``recalled``).
 
 Every entry of a handling is in exactly one grant or exactly one stay, and one of the two is open
 at its end and takes what comes next: that is the handling's *outcome*. So publishing writes
@@ -83,6 +83,8 @@ __all__ = [
     "outcome_of",
     "point_of",
     "ranges",
+    "readable",
+    "recall",
     "received",
     "review",
     "segments",
@@ -96,7 +98,9 @@ __all__ = [
 Outcome = Literal["release", "moderate", "hold", "refuse"]
 
 #: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
-State = Literal["queued", "given", "held", "under review", "expired", "refused"]
+State = Literal["queued", "given", "held", "under review", "expired", "refused", "recalled"]
+
+_ALL_STAYS: Final = frozenset(("held", "under review", "expired", "refused", "recalled"))
 
 _Was = Literal["queued", "reviewed", "held", "under review", "new"]
 _Fate = Literal["queued", "held", "under review", "refused"]
@@ -110,7 +114,7 @@ _Fate = Literal["queued", "held", "under review", "refused"]
 #:   for it is resumed under other circumstances;
 #: - ``held`` that turns to ``release`` is given late, or goes under review if its kind asks for
 #:   that after a stop (``review`` of ``change``);
-#: - what has been given, has expired or was refused stays what it is.
+#: - what has been given, has expired, was refused or recalled stays what it is.
 _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "release": {
         "queued": "queued",
@@ -253,7 +257,7 @@ def _turn_stays(
             kept.append(stay)
             continue
         b = min(stay.b, end)
-        if stay.state == "expired" or stay.state == "refused":
+        if stay.state != "held" and stay.state != "under review":
             kept.append(replace(stay, b=b))
             continue
         fate = _FATES[turned[stay.handling]][stay.state]
@@ -420,6 +424,20 @@ def review(
     return replace(feed, grants=grants, stays=stays), clock_us
 
 
+def recall(feed: Feed, handling: int, seq: int) -> Feed:
+    """Its originator takes one entry back: from wherever it stands, for good. It is readable no
+    more, whether it was given before or not; what was given is not undone by this, and the pages
+    that gave it stay on the record. Again changes nothing."""
+    outcome_of(feed, handling)
+    stays, _ = carved(feed.stays, {handling}, seq, seq + 1, _ALL_STAYS)
+    grants: list[Grant] = []
+    for grant in feed.grants:
+        inside = handling in grant.handlings and grant.a <= seq < grant.b
+        grants += without(grant, [(handling, seq, seq + 1)]) if inside else [grant]
+    gone = Stay(handling, seq, seq + 1, "recalled")
+    return replace(feed, grants=joined(grants), stays=merged((*stays, gone)))
+
+
 # --- asking ------------------------------------------------------------------------------------
 
 
@@ -434,6 +452,13 @@ def outcome_of(feed: Feed, handling: int) -> Outcome:
 def grant_of(feed: Feed, handling: int, seq: int) -> Grant | None:
     """The grant that contains the entry, for a trace; None if it is kept back."""
     return next((g for g in feed.grants if handling in g.handlings and g.a <= seq < g.b), None)
+
+
+def readable(feed: Feed, handling: int, seq: int) -> bool:
+    """True if the entry is granted and its outcome lets it be read now, however far the reader
+    has come: what the party may know to exist."""
+    grant = grant_of(feed, handling, seq)
+    return grant is not None and handling in _readable(grant, dict(feed.outcomes))
 
 
 def state_of(feed: Feed, handling: int, seq: int) -> State:

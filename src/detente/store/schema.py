@@ -116,6 +116,13 @@ CREATE TABLE place (
     PRIMARY KEY (key, collection, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Entries of objects that have more than one entry: the versions among which a reader may choose.
+CREATE TABLE twin (
+    collection INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (collection, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE feed (
     row INTEGER PRIMARY KEY,
     collection TEXT NOT NULL,
@@ -133,6 +140,7 @@ CREATE TABLE page (
     collection TEXT NOT NULL,
     party TEXT NOT NULL,
     reader TEXT NOT NULL,
+    what TEXT NOT NULL CHECK (what IN ('objects', 'manifest', 'versions')),
     at_ms INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     from_us INTEGER NOT NULL,
@@ -191,7 +199,12 @@ CREATE TABLE credential (
     party TEXT NOT NULL,
     secret_hash TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
-    removed_ms INTEGER
+    removed_ms INTEGER,
+    kind TEXT NOT NULL CHECK (kind IN ('password', 'token', 'certificate')),
+    expires_ms INTEGER,
+    collections TEXT NOT NULL,
+    rights TEXT NOT NULL CHECK (rights IN ('read', 'write', 'both')),
+    per_minute INTEGER
 ) STRICT;
 CREATE TABLE peer (
     row INTEGER PRIMARY KEY,

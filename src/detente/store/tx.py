@@ -143,6 +143,13 @@ class SQLiteTx(SQLiteView):
             )
         return CollectionState(key=key, end=end, last_us=last_us)
 
+    def put_twins(self, key: str, seqs: Sequence[int]) -> None:
+        """Note entries as those of objects that have more than one."""
+        number, _, _ = self._open_collection(key)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO twin VALUES (?, ?)", [(number, seq) for seq in seqs]
+        )
+
     def move_clock(self, key: str, past_us: int) -> None:
         """No later entry gets a time at or below ``past_us``."""
         number, _, _ = self._open_collection(key)

@@ -138,6 +138,11 @@ class SQLiteView:
         number = self._number(key)
         return find(self._db, self._blocks, number, object_key) if number else []
 
+    def twins(self, key: str, a: int, b: int) -> list[int]:
+        """The entries ``a <= seq < b`` of objects that have more than one entry."""
+        query = "SELECT seq FROM twin WHERE collection = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        return [seq for (seq,) in rows(self._db, tuple[int], query, self._number(key), a, b)]
+
     def count(self, key: str, handling: int, a: int, b: int) -> int:
         """How many of the entries ``a <= seq < b`` have this handling."""
         return self._blocks.count(self._number(key), handling, a, b)

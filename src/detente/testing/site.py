@@ -13,10 +13,11 @@ from detente.config import Config
 from detente.errors import Conflict, Unavailable
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book, Identity
-from detente.gateway.deliver import Delivery, Nothing, PageAsk, Ready
+from detente.gateway.deliver import Delivery, Nothing, Ready
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate, Send
+from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Intake
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
@@ -191,5 +192,5 @@ class Reading(msgspec.Struct, frozen=True):
     send: Send
 
 
-def _nothing() -> None:
+def _nothing(_agreement: str, _collection: str | None) -> None:
     """Nobody waits for news in the world."""

@@ -10,9 +10,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.faces.documents import charter_of, key_card, new_envelope
-from detente.gateway.deliver import Nothing, PageAsk
+from detente.gateway.deliver import Nothing
 from detente.gateway.draft import AssuranceDraft, DirectiveDraft, draft_assurance, draft_directive
 from detente.gateway.exchange import SyncReport
+from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.gateway.order import Enacted
 from detente.model import Charter, Choice, Condition, Directive, Scope, Withdrawal

@@ -19,7 +19,7 @@ from detente.errors import Invalid
 from detente.wire.json import load, load_object
 from detente.wire.schemas import validators
 
-__all__ = ["Cut", "CutObject", "Limits", "Refusal", "Warning_", "cut", "version_of"]
+__all__ = ["Cut", "CutObject", "Limits", "Refusal", "Warning_", "cut", "is_time", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,11 @@ _OBSERVABLES = frozenset(
     windows-registry-key x509-certificate""".split()
 )
 _PLAIN = ("id", "type")
+
+
+def is_time(text: str) -> bool:
+    """True if a text is a timestamp as STIX and TAXII write them: RFC 3339 in UTC with ``Z``."""
+    return _TIME.match(text) is not None
 
 
 def cut(body: bytes, limits: Limits) -> Cut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -27,7 +28,10 @@ async def talk(site: Site, data: bytes, *, more: bytes = b"") -> bytes:
         writer.write_eof()
         return await reader.read()
     except (ConnectionError, BrokenPipeError):
-        return await reader.read()
+        # Cut off while it still wrote, a client may have lost the answer with the connection.
+        with contextlib.suppress(ConnectionError):
+            return await reader.read()
+        return b""
     finally:
         writer.close()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
-from detente.model import Choice, Condition, Directive, Power, Scope, digest, encode
+from detente.model import Choice, Condition, Directive, Power, Root, Scope, digest, encode
 from detente.proof import Ed25519Signer
 from detente.rules.authority import (
     check_agreement,
@@ -311,6 +313,67 @@ def test_charters_follow_each_other_by_one(version: int, ok: bool) -> None:
     with pytest.raises(Conflict) as found:
         check_charter(envelope, charter("A"), exercise=False)
     assert found.value.code == "charter.chain"
+
+
+@pytest.mark.parametrize(
+    ("names", "ok"),
+    [
+        (("ben", "carla", "minister", "duty"), True),
+        (("ben", "carla"), False),
+        (("minister", "duty"), False),
+        (("ben", "minister", "duty"), False),
+        (("ben", "carla", "minister"), False),
+    ],
+)
+def test_next_charter_is_signed_by_the_old_root_and_by_the_new(
+    names: tuple[str, ...], ok: bool
+) -> None:
+    root = Root(keys=tuple(sorted(map(keyid, ("minister", "duty")))), threshold=2)
+    new = msgspec.structs.replace(charter("A", version=2), root=root)
+    envelope = signed("charter", new, *names)
+    if ok:
+        assert check_charter(envelope, charter("A"), exercise=False) == new
+        return
+    with pytest.raises(NotAuthorised) as found:
+        check_charter(envelope, charter("A"), exercise=False)
+    assert found.value.code == "charter.quorum"
+
+
+def test_two_cards_of_one_person_are_one_root_holder() -> None:
+    cards = tuple(sorted(map(keyid, ("anna-1", "anna-2", "ben"))))
+    one = msgspec.structs.replace(charter("A"), root=Root(keys=cards, threshold=2))
+    with pytest.raises(NotAuthorised) as found:
+        check_charter(signed("charter", one, "anna-1", "anna-2"), None, exercise=False)
+    assert found.value.code == "charter.quorum"
+    check_charter(signed("charter", one, "anna-1", "ben"), None, exercise=False)
+    # A threshold that only the cards of one person could meet is none.
+    alone = Root(keys=tuple(sorted(map(keyid, ("anna-1", "anna-2")))), threshold=2)
+    with pytest.raises(Invalid) as form:
+        check_charter(
+            signed("charter", msgspec.structs.replace(one, root=alone), "anna-1", "anna-2"),
+            None,
+            exercise=False,
+        )
+    assert form.value.code == "charter.threshold"
+
+
+def test_key_under_another_id_or_in_no_sound_form_makes_no_charter() -> None:
+    sound = charter("A")
+    ben, node = keyid("ben"), keyid("node")
+    small = base64.b64encode(
+        bytes.fromhex("302a300506032b6570032100") + bytes.fromhex("01" + "00" * 31)
+    ).decode()
+    for key, code in (
+        (sound.keys[ben], "charter.keyid"),
+        (msgspec.structs.replace(sound.keys[node], public="!"), "charter.key"),
+        (msgspec.structs.replace(sound.keys[node], public="YQ=="), "key.malformed"),
+        (msgspec.structs.replace(sound.keys[node], public=small), "key.point"),
+        (msgspec.structs.replace(sound.keys[node], scheme="p256"), "key.scheme"),
+    ):
+        wrong = msgspec.structs.replace(sound, keys={**sound.keys, node: key})
+        with pytest.raises(Invalid) as found:
+            check_charter(signed("charter", wrong, "ben", "carla"), None, exercise=False)
+        assert found.value.code == code
 
 
 def test_first_charter_is_version_one() -> None:

@@ -40,6 +40,8 @@ from detente.rules.feed import (
     open_feed,
     point_of,
     ranges,
+    readable,
+    recall,
     received,
     review,
     segments,
@@ -205,6 +207,15 @@ class FeedMachine(RuleBasedStateMachine):
         except Conflict:
             assert result == "conflict"
 
+    @precondition(lambda self: self.shelf.end)
+    @rule(data=st.data())
+    def recall(self, data: st.DataObject) -> None:
+        seq = data.draw(st.integers(0, self.shelf.end - 1))
+        handling = self.shelf.handlings[seq]
+        self.feed = recall(self.feed, handling, seq)
+        assert recall(self.feed, handling, seq) == self.feed
+        self.naive.recall(seq)
+
     # --- the partner's side ---
 
     @rule(data=st.data(), limit=st.integers(1, 7))
@@ -307,6 +318,9 @@ class FeedMachine(RuleBasedStateMachine):
             return
         for row in self.naive.rows:
             assert state_of(self.feed, row.handling, row.seq) == row.shown
+            assert readable(self.feed, row.handling, row.seq) == (
+                row.state == "granted" and self.naive.may_read(row, self.naive.outcomes)
+            )
             assert (grant_of(self.feed, row.handling, row.seq) is None) == (row.state != "granted")
         counts: Counter[tuple[int, str]] = Counter()
         for one in ranges(self.feed, self.shelf.end):
@@ -325,7 +339,8 @@ class FeedMachine(RuleBasedStateMachine):
                 for row in self.naive.rows
                 if row.shown == "given" and (reader.only is None or row.handling in reader.only)
             }
-            assert given == set(reader.got) - pending
+            recalled = {row.seq for row in self.naive.rows if row.state == "recalled"}
+            assert given == set(reader.got) - pending - recalled
 
     def teardown(self) -> None:
         """Everybody reads on to the end: then nothing that may be read is unread."""

@@ -1,0 +1,466 @@
+"""No proof, no accept: what a partner's gateway may not get away with, and what comes twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from detente.errors import Conflict, DetenteError, Missing, NotAuthorised
+from detente.gateway.deliver import PageAsk, Ready
+from detente.gateway.partner import PeerState
+from detente.gateway.witness import proof_of
+from detente.model import decode, encode, object_key
+from detente.model.transfer import Receipt, Request
+from detente.ports import NewItem
+from detente.proof import Proof, encode_proof, parse_proof, sign
+from detente.proof import decode as decode_envelope
+from detente.rules.authority import payload_type
+from detente.testing import World, check
+from detente.testing.parts import AGREEMENT, READER
+from tests.unit.gateway.kit import (
+    Between,
+    acts_of,
+    look,
+    page_of,
+    parts_of,
+    play,
+    refused,
+    signed_acts,
+)
+
+# --- pages that are not what they say -------------------------------------------------------------
+
+FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"agreement": "A9"}, "peer.page"),
+    ({"collection": "w-out"}, "peer.page"),
+    ({"sender": "W"}, "peer.page"),
+    ({"recipient": "K"}, "peer.page"),
+    ({"origin": "b.example/detente/A2"}, "peer.page"),
+    ({"root": "0" * 64}, "peer.page"),
+    ({"salt": "0" * 64}, "sealed.opening"),
+    ({"count": 1}, "peer.page"),
+    ({"from_us": 0}, "peer.page"),
+    ({"until_us": 1}, "peer.page"),
+    ({"runs": ()}, "peer.page"),
+    ({"runs": ((0, 1),)}, "peer.page"),
+    ({"runs": ((0, 3),)}, "peer.page"),
+    ({"runs": ((1, 2),)}, "peer.page"),
+    ({"handlings": ()}, "peer.page"),
+    ({"proof": ""}, "proof.form"),
+    ({"entry": "{}"}, "proof.root"),
+    ({"exercise": True}, "document.exercise"),
+]
+
+
+def test_page_of_which_one_field_is_wrong_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for fields, code in FIELDS:
+
+            def change(body: bytes, fields: dict[str, Any] = fields) -> bytes:
+                sheet, objects = parts_of(body)
+                return page_of(world, msgspec.structs.replace(sheet, **fields), objects)
+
+            assert await refused(world, between, change) == code, fields
+        await world.exchange()
+        await check(world)
+
+    play(tmp_path, story)
+
+
+def test_page_that_was_released_to_another_is_not_taken(tmp_path: Path) -> None:
+    """Signed, proved and complete, but K's: W may not have it because somebody brings it."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        site = world.sites["B"]
+        ask = PageAsk(
+            agreement=AGREEMENT,
+            collection="b-out",
+            party=READER,
+            reader="k-client",
+            after_us=0,
+            limit=10,
+        )
+        ready = await site.delivery.page(ask, site.desk._render)
+        assert isinstance(ready, Ready)
+        foreign = b"".join(ready.cleared.shipment.chunks)
+        assert parts_of(foreign)[0].recipient == READER
+        assert await refused(world, Between(world, "page"), lambda _: foreign) == "peer.page"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_place_that_the_proof_does_not_show_is_not_taken(tmp_path: Path) -> None:
+    """The receipt names the place: it must be the one that was proved."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for by in (1, -1, 1000):
+
+            def change(body: bytes, by: int = by) -> bytes:
+                sheet, objects = parts_of(body)
+                moved = msgspec.structs.replace(sheet, index=sheet.index + by)
+                return page_of(world, moved, objects)
+
+            assert await refused(world, between, change) == "peer.place"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def _hash_changed(proof: Proof) -> Proof:
+    first = bytes([proof.path[0][0] ^ 1]) + proof.path[0][1:]
+    return _other(proof, path=(first, *proof.path[1:]))
+
+
+def _other(proof: Proof, **fields: Any) -> Proof:
+    return Proof(**{"index": proof.index, "path": proof.path, "note": proof.note, **fields})
+
+
+PROOFS: list[tuple[Callable[[Proof], Proof], str]] = [
+    (_hash_changed, "proof.root"),
+    (lambda p: _other(p, path=p.path[:-1]), "proof.length"),
+    (lambda p: _other(p, path=(*p.path, p.path[0])), "proof.length"),
+    (lambda p: _other(p, index=p.index - 1), "proof.length"),
+    (lambda p: _other(p, index=2**40), "proof.index"),
+    (lambda p: _other(p, note=p.note.replace(b"/A1\n", b"/A2\n", 1)), "checkpoint.origin"),
+    (lambda p: _other(p, note=p.note.split(b"\n\n")[0] + b"\n\n"), "note.form"),
+]
+
+
+def test_page_whose_proof_does_not_hold_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for change_proof, code in PROOFS:
+
+            def change(body: bytes, made: Callable[[Proof], Proof] = change_proof) -> bytes:
+                sheet, objects = parts_of(body)
+                text = encode_proof(made(parse_proof(sheet.proof.encode()))).decode()
+                return page_of(world, msgspec.structs.replace(sheet, proof=text), objects)
+
+            assert await refused(world, between, change) == code
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_proof_of_another_entry_releases_no_page(tmp_path: Path) -> None:
+    """Every entry of the ledger can be proved; only a page entry for this feed releases."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between, site = Between(world, "page"), world.sites["B"]
+        log = site.book.me.log_of(AGREEMENT)
+        entries = await site.store.read(lambda view: view.entries(log, 0, view.log_size(log)))
+        assert len(entries) > 2
+        for index, entry in enumerate(entries):
+            proof = await site.store.read(lambda view, i=index: proof_of(view, log, i))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+
+            def change(body: bytes, i: int = index, e: bytes = entry, p: str = proof) -> bytes:
+                sheet, objects = parts_of(body)
+                other = msgspec.structs.replace(sheet, index=i, entry=e.decode(), proof=p)
+                return page_of(world, other, objects)
+
+            assert await refused(world, between, change) == "peer.page"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_page_that_is_not_signed_by_the_senders_node_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for names in (("head-1",), ("ledger", "witness", "minister-1")):
+
+            def change(body: bytes, names: tuple[str, ...] = names) -> bytes:
+                return page_of(world, *parts_of(body), *names)
+
+            assert await refused(world, between, change) == "peer.signature"
+
+        def foreign(body: bytes) -> bytes:
+            sheet, objects = parts_of(body)
+            kind = payload_type("page", exercise=False)
+            envelope = sign(kind, encode(sheet), [world.keys["W"]["node"]])
+            return b'{"page":' + envelope.encode() + b',"objects":[' + b",".join(objects) + b"]}"
+
+        assert await refused(world, between, foreign) == "peer.signature"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+OBJECTS: list[Callable[[list[bytes]], list[bytes]]] = [
+    lambda objects: objects[::-1],
+    lambda objects: objects[:1],
+    lambda objects: objects * 2,
+    lambda objects: [objects[0], objects[0]],
+    lambda objects: [objects[0].replace(b"Lancha", b"Barca "), objects[1]],
+    lambda objects: [objects[0].replace(b" ", b"", 1), objects[1]],
+    lambda objects: [],
+]
+
+
+def test_objects_that_are_not_those_of_the_root_are_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for other in OBJECTS:
+
+            def change(body: bytes, other: Callable[[list[bytes]], list[bytes]] = other) -> bytes:
+                sheet, objects = parts_of(body)
+                return page_of(world, sheet, other(objects))
+
+            assert await refused(world, between, change) == "peer.page"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+HANDLINGS: list[tuple[dict[str, str], str]] = [
+    ({"stix_type": "identity"}, "peer.object"),
+    ({"collection": "w-out"}, "peer.page"),
+]
+
+
+def test_handling_that_does_not_fit_its_objects_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        for fields, code in HANDLINGS:
+
+            def change(body: bytes, fields: dict[str, str] = fields) -> bytes:
+                sheet, objects = parts_of(body)
+                wrong = tuple(msgspec.structs.replace(h, **fields) for h in sheet.handlings)
+                return page_of(world, msgspec.structs.replace(sheet, handlings=wrong), objects)
+
+            assert await refused(world, between, change) == code
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+GOOD = b'{"type":"infrastructure","id":"infrastructure--0f0c7a52-3f6e-4c7e-9d0a-0e3f4b1c2d01"'
+UNSOUND = [
+    GOOD + b',"id":"infrastructure--0f0c7a52-3f6e-4c7e-9d0a-0e3f4b1c2d02"}',
+    GOOD + b',"a":{"b":1,"b":2}}',
+    GOOD + b',"a":1e400}',
+    GOOD + b',"a":"\\ud800"}',
+    GOOD + b',"a":' + b"[" * 200 + b"]" * 200 + b"}",
+    b'{"type":"infrastructure","id":7}',
+    b'{"type":"infrastructure"}',
+    GOOD.replace(b'"infrastructure",', b'"identity",') + b"}",
+]
+
+
+@pytest.mark.parametrize("raw", UNSOUND)
+def test_object_that_two_readers_could_read_differently_is_not_taken(
+    tmp_path: Path, raw: bytes
+) -> None:
+    """The sender has let it in and gives it with every proof there is."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV")
+        await world.exchange()
+        site, key = world.sites["B"], f"{AGREEMENT}/b-out"
+        (number,) = await site.store.read(lambda view: view.handlings(key))
+        item = NewItem(
+            key=object_key("infrastructure--x"),
+            raw=raw,
+            sha256=hashlib.sha256(raw).digest(),
+            handling=number,
+        )
+        before = await look(world, "W")
+        world.left = lambda *_: None  # type: ignore[method-assign]  # the world reads what it notes
+        await site.store.write(lambda tx: tx.append_items(key, [item], world.clock.now_us()))
+        with pytest.raises(DetenteError) as found:
+            await world.sites["W"].exchange.sync("B", AGREEMENT)
+        # A lone surrogate shows when the answer is cut, before its objects are looked at.
+        assert found.value.code == ("peer.answer" if b"ud800" in raw else "peer.object")
+        assert await look(world, "W") == before
+
+    play(tmp_path, story, checked=False)
+
+
+# --- what comes twice or in another order ---------------------------------------------------------
+
+
+def test_earlier_page_brought_again_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 2)
+        between = Between(world, "page")
+        await world.sync("W")
+        first = between.heard[0]
+        await world.publish("B", "VI", "B-NAV", 2)
+        assert await refused(world, between, lambda _: first) == "peer.page"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_earlier_acts_brought_again_hide_none(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        between = Between(world, "acts")
+        await world.halt("B", kinds=("VI",), direction="out")
+        await world.sync("W")
+        first = next(body for body in between.heard if acts_of(body).acts)
+        await world.resume("B")
+        await world.halt("B", kinds=("FI",), direction="out")
+        assert await refused(world, between, lambda _: first) == "peer.acts"
+        await world.exchange()
+        own = world.sites["W"].ask.standing(AGREEMENT).standing
+        assert own == world.sites["B"].ask.standing(AGREEMENT).standing
+
+    play(tmp_path, story)
+
+
+ACTS: list[tuple[dict[str, Any], str]] = [
+    ({"agreement": "A9"}, "peer.acts"),
+    ({"sender": "W"}, "peer.acts"),
+    ({"total": 0}, "peer.acts"),
+]
+SHEETS: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda s: {"index": s.index + 1}, "peer.place"),
+    (lambda s: {"use": "assurance"}, "peer.act-kind"),
+]
+
+
+def test_answer_with_acts_of_another_or_out_of_order_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.halt("B", kinds=("VI",), direction="out")
+        await world.suspend("B", kinds=("FI",), direction="out")
+        between = Between(world, "acts")
+        for fields, code in ACTS:
+
+            def change(body: bytes, fields: dict[str, Any] = fields) -> bytes:
+                return signed_acts(world, msgspec.structs.replace(acts_of(body), **fields))
+
+            assert await refused(world, between, change) == code
+        for made, code in SHEETS:
+
+            def first(body: bytes, made: Callable[[Any], Any] = made) -> bytes:
+                page = acts_of(body)
+                changed = msgspec.structs.replace(page.acts[0], **made(page.acts[0]))
+                return signed_acts(
+                    world, msgspec.structs.replace(page, acts=(changed, *page.acts[1:]))
+                )
+
+            assert await refused(world, between, first) == code
+
+        def swapped(body: bytes) -> bytes:
+            page = acts_of(body)
+            return signed_acts(world, msgspec.structs.replace(page, acts=page.acts[::-1]))
+
+        assert await refused(world, between, swapped) == "peer.acts"
+
+        def crossed(body: bytes) -> bytes:
+            page = acts_of(body)
+            one = msgspec.structs.replace(page.acts[0], envelope=page.acts[1].envelope)
+            return signed_acts(world, msgspec.structs.replace(page, acts=(one, page.acts[1])))
+
+        assert await refused(world, between, crossed) == "peer.act-document"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_notice_brought_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.halt("B", kinds=("VI",), direction="out")
+        assert await world.notify("B") == {"W": "acknowledged"}
+        before = await look(world, "W")
+        assert await world.notify("B") == {"W": "acknowledged"}
+        assert await look(world, "W") == before
+
+    play(tmp_path, story)
+
+
+# --- receipts -------------------------------------------------------------------------------------
+
+
+async def receipt_of(world: World) -> tuple[Receipt, str]:
+    """A receipt of W that waits to be brought, and its text."""
+    world.fail("unreachable", path="receipts")
+    await world.publish("B", "VI", "B-NAV", 2)
+    await world.sync("W")
+    rows = await world.sites["W"].exchange.peers()
+    (text,) = decode(rows[0].state, PeerState).receipts
+    return decode(decode_envelope(text.encode()).payload, Receipt), text
+
+
+def bringing(*receipts: str, sender: str = "W") -> Request:
+    return Request(
+        what="receipts", sender=sender, to="B", agreement=AGREEMENT, serial=1, receipts=receipts
+    )
+
+
+def test_receipt_brought_twice_counts_once(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        _, text = await receipt_of(world)
+        desk, site = world.sites["B"].desk, world.sites["B"]
+        log = site.book.me.log_of(AGREEMENT)
+        assert await desk.serve_receipts(bringing(text)) == 1
+        size = await site.store.read(lambda view: view.log_size(log))
+        feeds = await site.ask.feeds(AGREEMENT)
+        assert await desk.serve_receipts(bringing(text, text)) == 0
+        assert await site.store.read(lambda view: view.log_size(log)) == size
+        assert await site.ask.feeds(AGREEMENT) == feeds
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+RECEIPTS: list[tuple[dict[str, Any], type[DetenteError], str]] = [
+    ({"root": "0" * 64}, Conflict, "receipt.root"),
+    ({"index": 0}, Missing, "page.unknown"),
+    ({"index": 2**40}, Missing, "page.unknown"),
+    ({"origin": "w.example/detente/A1"}, Missing, "page.unknown"),
+    ({"to": "K"}, NotAuthorised, "receipt.parties"),
+    ({"exercise": True}, DetenteError, "document.exercise"),
+]
+
+
+def test_receipt_that_says_the_wrong_thing_moves_nothing(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        good, _ = await receipt_of(world)
+        desk = world.sites["B"].desk
+        before = await look(world, "B")
+        for fields, kind, code in RECEIPTS:
+            wrong = msgspec.structs.replace(good, **fields)
+            text = world.sign("receipt", wrong, "W", "node").encode().decode()
+            with pytest.raises(kind) as found:
+                await desk.serve_receipts(bringing(text))
+            assert found.value.code == code
+            assert await look(world, "B") == before
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_receipt_counts_by_the_givers_node_and_from_the_giver_only(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        good, text = await receipt_of(world)
+        desk = world.sites["B"].desk
+        before = await look(world, "B")
+        for party, name in (("W", "head-1"), ("W", "ledger"), ("B", "node"), ("K", "head-1")):
+            other = world.sign("receipt", good, party, name).encode().decode()
+            with pytest.raises(NotAuthorised) as found:
+                await desk.serve_receipts(bringing(other))
+            assert found.value.code == "peer.signature"
+        with pytest.raises(NotAuthorised) as found:
+            await desk.serve_receipts(bringing(text, sender="K"))
+        assert found.value.code == "receipt.parties"
+        assert await look(world, "B") == before
+        await world.exchange()
+
+    play(tmp_path, story)
