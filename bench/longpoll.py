@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import multiprocessing
 import os
@@ -41,7 +40,7 @@ MEMORY_GOAL_MB, REACHED_GOAL_MS = 150.0, 500.0
 #: Readers that connect at the same moment; the node checks each password once.
 TOGETHER = 50
 SETTLE_S = 2.0
-Credentials = list[tuple[str, str]]
+Credentials = list[str]
 
 
 class Reader(asyncio.Protocol):
@@ -74,7 +73,7 @@ class Reader(asyncio.Protocol):
         if found and len(rest) >= int(size or 0) and not self.answered.done():
             self.answered.set_result((int(head[9:12]), time.time()))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """The node closed it: as no answer."""
         if not self.answered.done():
             self.answered.set_result((0, time.time()))
@@ -87,12 +86,11 @@ async def wait_all(address: str, credentials: Credentials, after: str, pipe: Con
     answers = []
     gate = asyncio.Semaphore(TOGETHER)
 
-    async def one(name: str, password: str) -> asyncio.Future[tuple[int, float]]:
-        secret = base64.b64encode(f"{name}:{password}".encode()).decode()
+    async def one(login: str) -> asyncio.Future[tuple[int, float]]:
         request = (
             f"GET /taxii2/{AGREEMENT}/collections/{COLLECTION}/objects/?added_after={after}&wait=60"
             f" HTTP/1.1\r\nhost: {host}\r\naccept: application/taxii+json;version=2.1\r\n"
-            f"authorization: Basic {secret}\r\n\r\n"
+            f"authorization: {login}\r\n\r\n"
         )
         async with gate:
             _, reader = await loop.create_connection(
@@ -100,7 +98,7 @@ async def wait_all(address: str, credentials: Credentials, after: str, pipe: Con
             )
         return reader.ask()
 
-    answers = await asyncio.gather(*(one(*each) for each in credentials))
+    answers = await asyncio.gather(*(one(each) for each in credentials))
     await asyncio.sleep(SETTLE_S)
     pipe.send(sum(future.done() for future in answers))
     pipe.send([await future for future in answers])
@@ -160,23 +158,25 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
     found: dict[str, list[dict[str, Any]]] = {}
     half = options.clients // 2
-    with tempfile.TemporaryDirectory(prefix="bench-longpoll-") as folder:
-        with open_place(Path(folder) / "node", half + 1) as place:
-            print(f"process {place.pid}; credentials of {half + 1} parties", flush=True)
-            one = place.client_of("R0")
-            others = [place.client_of(f"R{n}") for n in range(1, options.clients - half + 1)]
-            mixtures = {
-                "all of one party": [one] * options.clients,
-                "half of parties of their own": [one] * half + others,
-            }
-            number = 0
-            for name, credentials in mixtures.items():
-                found[name] = []
-                for _ in range(options.rounds):
-                    number += 1
-                    got = round_of(place, credentials, number)
-                    found[name].append(got)
-                    print(f"{name}: " + tell(got), flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-longpoll-") as folder,
+        open_place(Path(folder) / "node", half + 1) as place,
+    ):
+        print(f"process {place.pid}; credentials of {half + 1} parties", flush=True)
+        one = place.login_of("R0")
+        others = [place.login_of(f"R{n}") for n in range(1, options.clients - half + 1)]
+        mixtures = {
+            "all of one party": [one] * options.clients,
+            "half of parties of their own": [one] * half + others,
+        }
+        number = 0
+        for name, credentials in mixtures.items():
+            found[name] = []
+            for _ in range(options.rounds):
+                number += 1
+                got = round_of(place, credentials, number)
+                found[name].append(got)
+                print(f"{name}: " + tell(got), flush=True)
     (HERE / "longpoll.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"{os.cpu_count()} cores; written to bench/longpoll.json")
 

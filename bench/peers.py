@@ -122,6 +122,20 @@ def limited(count: int, **more: str) -> dict[str, str]:
     return {"limit": str(count), **{names.get(name, name): text for name, text in more.items()}}
 
 
+#: What is written, last of all, so that every question is asked of the same number of objects.
+WRITING = (
+    Ask(name="POST of 1", group="post", post=1, requests_max=100),
+    Ask(name="POST of 100", group="post", post=100, requests_max=5),
+    Ask(
+        name=f"POST of 100, {CLIENTS} clients",
+        group="post",
+        post=100,
+        clients=CLIENTS,
+        requests_max=3,
+    ),
+)
+
+
 def questions(bed: Bed) -> list[Ask]:
     """All questions to a server as it is filled now: what costs least first, writing last."""
     ids = [id_of(bed.filled * k // 20) for k in range(20)]
@@ -164,15 +178,7 @@ def questions(bed: Bed) -> list[Ask]:
             query=limited(1_000),
             clients=CLIENTS,
         ),
-        Ask(name="POST of 1", group="post", post=1, requests_max=100),
-        Ask(name="POST of 100", group="post", post=100, requests_max=5),
-        Ask(
-            name=f"POST of 100, {CLIENTS} clients",
-            group="post",
-            post=100,
-            clients=CLIENTS,
-            requests_max=3,
-        ),
+        *WRITING,
     ]
 
 
