@@ -41,8 +41,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 _EVERY = Versions(every=True)
-#: Readers that look into the store at a time; a ring wakes all that wait at once.
-_LOOKING_MAX = 64
 
 
 class TAXIIParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +74,6 @@ class TAXII:
         self._config = config
         self._clock = clock
         self._secret = secret
-        self._room = asyncio.Semaphore(_LOOKING_MAX)
 
     def routes(self) -> list[Route]:
         """Every resource, with the final slash of the standard and without; what else lies under
@@ -315,8 +312,7 @@ class TAXII:
             heard = parts.bell.heard(ask.agreement, ask.collection)
             ready: Ready | Nothing = Nothing(stopped=None)
             if place.current:
-                async with self._room:
-                    ready = await parts.delivery.page(ask, render)
+                ready = await parts.delivery.page(ask, render)
             left_s = end - loop.time()
             if isinstance(ready, Ready) or left_s <= 0 or connection.gone():
                 return ready
