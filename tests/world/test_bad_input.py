@@ -16,6 +16,7 @@ from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.model import encode
 from detente.model.transfer import Request
+from detente.ports import DocumentRow
 from detente.proof import Envelope, Signature, add_signature
 from detente.rules.authority import payload_type
 from detente.testing import World, check
@@ -448,18 +449,21 @@ def test_receipt_for_another_root_or_page_is_refused(tmp_path: Path) -> None:
             lambda view: view.pages(f"{AGREEMENT}/b-out", "W")
         )
         page = pages[0]
+        none = DocumentRow(
+            digest="0" * 64, use="receipt", agreement=AGREEMENT, name="none", envelope=b""
+        )
         await refused(
             world,
             Conflict,
             "receipt.root",
-            lambda: delivery.take_receipt(log, page.index, "W", b"\0" * 32, "0" * 64),
+            lambda: delivery.take_receipt(log, page.index, "W", b"\0" * 32, none),
         )
         for index, party in ((page.index, "K"), (page.index + 1000, "W")):
             await refused(
                 world,
                 Missing,
                 "page.unknown",
-                lambda i=index, p=party: delivery.take_receipt(log, i, p, page.root, "0" * 64),
+                lambda i=index, p=party: delivery.take_receipt(log, i, p, page.root, none),
             )
 
     play(tmp_path, story)

@@ -61,8 +61,7 @@ class Peer:
 
     async def _receipts(self, request: Request) -> Response:
         heard = await self._desk.hear(await self._body(request), "receipts")
-        new = await self._desk.serve_receipts(heard)
-        return Response(msgspec.json.encode({"new": new}), media_type=MEDIA)
+        return Response(encode(await self._desk.serve_receipts(heard)), media_type=MEDIA)
 
     async def _notice(self, request: Request) -> Response:
         heard = await self._desk.hear(await self._body(request), "notice")

@@ -25,7 +25,7 @@ from detente.gateway.stopped import stopped_of
 from detente.gateway.together import Together
 from detente.model import Handling
 from detente.model.transfer import Stopped
-from detente.ports import FeedRow, Opening, PageRow, Tx, View
+from detente.ports import DocumentRow, FeedRow, Opening, PageRow, Tx, View
 from detente.rules.feed import Feed, Grant, Point, received
 
 __all__ = ["PEER", "Delivery", "Nothing", "Ready", "Sheet"]
@@ -257,12 +257,13 @@ class Delivery:
         )
 
     async def take_receipt(
-        self, log: str, index: int, party: str, root: bytes, digest: str
+        self, log: str, index: int, party: str, root: bytes, document: DocumentRow
     ) -> bool:
-        """A receipt for a page: exactly its entries were received, even if the send was cut.
+        """A receipt for a page: exactly its entries were received, even if the send was cut. Its
+        signed document is kept with it, and only if it counts.
 
-        False if it was known already. Raises ``Missing`` for a page that was not this party's,
-        ``Conflict`` if the root is another.
+        False if the page has one already. Raises ``Missing`` for a page that was not this
+        party's, ``Conflict`` if the root is another.
         """
         book = self._book
 
@@ -276,8 +277,11 @@ class Delivery:
                 return False
             if page.reader != PEER:
                 raise Conflict("receipt.reader", "Expected a page of a gateway, got a client's.")
-            tx.end_page(log, index, "received", digest)
-            tx.append_entry(log, book.entry("receipt", page=index, doc=digest, party=party))
+            tx.put_document(document)
+            tx.end_page(log, index, "received", document.digest)
+            tx.append_entry(
+                log, book.entry("receipt", page=index, doc=document.digest, party=party)
+            )
             row = tx.feed(page.collection, party)
             if row is not None:
                 pieces, until = msgspec.json.decode(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detente.errors import Conflict, Invalid, NotAuthorised
+from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.book import Book
 from detente.gateway.deliver import PEER, Delivery, Nothing, Ready, Sheet
 from detente.gateway.exchange import Exchange
@@ -15,7 +15,14 @@ from detente.gateway.gather import PageAsk
 from detente.gateway.partner import Partners, PeerState, peer_row, put_state
 from detente.gateway.witness import proof_of
 from detente.model import decode, digest
-from detente.model.transfer import ActsPage, PageSheet, Receipt, Request
+from detente.model.transfer import (
+    ActsPage,
+    PageSheet,
+    Receipt,
+    ReceiptsTaken,
+    RefusedReceipt,
+    Request,
+)
 from detente.ports import DocumentRow, Tx
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
@@ -97,34 +104,42 @@ class Desk:
         )
         return await self._delivery.page(ask, self._render)
 
-    async def serve_receipts(self, request: Request) -> int:
-        """Take receipts; how many were new. One that does not fit is refused by itself."""
+    async def serve_receipts(self, request: Request) -> ReceiptsTaken:
+        """Take receipts. One that does not fit is refused by itself and named in the answer, so
+        that its giver can drop it: it would fit no better the next time. Raises only what is this
+        node's own fault or passing, and the giver then brings all of them again."""
         new = 0
-        for text in request.receipts:
-            envelope = decode_envelope(text.encode())
-            receipt = open_document(envelope, "receipt", Receipt, exercise=self._book.me.exercise)
-            self._partners.check_node_key(envelope, receipt.giver)
-            if (receipt.giver, receipt.to) != (request.sender, self._book.me.party):
-                raise NotAuthorised("receipt.parties", "Expected a receipt between these parties.")
-            row = DocumentRow(
-                digest=digest(envelope.payload),
-                use="receipt",
-                agreement=receipt.agreement,
-                name=f"{receipt.origin}#{receipt.index}",
-                envelope=text.encode(),
-            )
-            await self._keep(row)
-            new += await self._delivery.take_receipt(
-                receipt.origin,
-                receipt.index,
-                receipt.giver,
-                bytes.fromhex(receipt.root),
-                row.digest,
-            )
-        return new
+        refused: list[RefusedReceipt] = []
+        for at, text in enumerate(request.receipts):
+            try:
+                new += await self._take_receipt(request, text.encode())
+            except (Invalid, NotAuthorised, Missing, Conflict) as error:
+                refused.append(RefusedReceipt(at=at, code=error.code, words=error.sentence[:500]))
+        return ReceiptsTaken(new=new, refused=tuple(refused))
 
-    async def _keep(self, row: DocumentRow) -> None:
-        await self._book.store.write(lambda tx: tx.put_document(row))
+    async def _take_receipt(self, request: Request, text: bytes) -> bool:
+        me = self._book.me
+        envelope = decode_envelope(text)
+        receipt = open_document(envelope, "receipt", Receipt, exercise=me.exercise)
+        self._partners.check_node_key(envelope, receipt.giver)
+        between = (receipt.giver, receipt.to, receipt.agreement)
+        if between != (request.sender, me.party, request.agreement):
+            raise NotAuthorised(
+                "receipt.parties",
+                "Expected a receipt between these parties under this agreement, got another.",
+            )
+        if receipt.origin != me.log_of(receipt.agreement):
+            raise Missing("page.unknown", f"Expected a page of {me.party}'s ledger, got another.")
+        row = DocumentRow(
+            digest=digest(envelope.payload),
+            use="receipt",
+            agreement=receipt.agreement,
+            name=f"{receipt.origin}#{receipt.index}",
+            envelope=text,
+        )
+        return await self._delivery.take_receipt(
+            receipt.origin, receipt.index, receipt.giver, bytes.fromhex(receipt.root), row
+        )
 
     async def serve_notice(self, request: Request) -> int:
         """Take acts that a partner brings unasked; how many were taken."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 from collections.abc import Iterable
 
@@ -41,7 +40,14 @@ from detente.gateway.partner import (
 from detente.gateway.witness import Witness, ledger_vkey
 from detente.model import Entry, decode, digest, encode
 from detente.model.names import Record
-from detente.model.transfer import ActsPage, PageSheet, PeerActSheet, Receipt, Request
+from detente.model.transfer import (
+    ActsPage,
+    PageSheet,
+    PeerActSheet,
+    Receipt,
+    ReceiptsTaken,
+    Request,
+)
 from detente.ports import Courier, PeerRow, Tx
 from detente.proof import (
     VerifierKey,
@@ -63,13 +69,18 @@ log = structlog.get_logger("detente")
 SKEW_MS_MAX = 5 * 60 * 1000
 #: Pages taken from one partner in one go, so that no partner keeps the node to itself.
 PAGES_MAX = 10_000
+#: Answers with acts asked of one partner in one go; the next exchange goes on behind them.
+ACT_PAGES_MAX = 1_000
+#: Receipts in one request.
+RECEIPTS_AT_ONCE = 100
 #: Partners that are told of an act at a time, and how long an answer may wait for them.
 NOTICES_AT_ONCE = 16
 NOTICE_WAIT_S = 1.0
 
 
 class SyncReport(Record, frozen=True, kw_only=True):
-    """What one exchange with a partner brought."""
+    """What one exchange with a partner brought. ``refused`` are acts of the partner that do not
+    count here and receipts of this node that do not fit there, each with the reason's code."""
 
     party: str
     agreement: str
@@ -156,8 +167,9 @@ class Exchange:
                 f"Expected a peer of {agreement}, got {party}.",
                 hint="Add it with `detente peer add`.",
             )
-        await self._try_receipts(row)
-        acts, same, refused = await self._fetch_acts(row)
+        refused = await self._try_receipts(row)
+        acts, same, passed_over = await self._fetch_acts(row)
+        refused += passed_over
         stopped: dict[str, str] = {}
         pages = items = known = 0
         for collection in self._readable(agreement, party):
@@ -168,7 +180,7 @@ class Exchange:
                         stopped[collection] = taken
                     break
                 pages, items, known = pages + 1, items + taken[0], known + taken[1]
-                await self._try_receipts(row)
+                refused += await self._try_receipts(row)
                 if not taken[2]:
                     break
         cosigned = await self._witness.exchange(row.address, party, agreement)
@@ -245,18 +257,35 @@ class Exchange:
         body = self._partners.signed("request", request)
         return await self._courier.post(row.address, f"/peer/v1/{what}", body)
 
-    async def _try_receipts(self, row: PeerRow) -> None:
-        """Bring receipts; on a poor link they wait on disk for the next exchange, and what is
-        waiting at the partner is fetched all the same."""
-        with contextlib.suppress(Unavailable):
-            await self._bring_receipts(row)
+    async def _try_receipts(self, row: PeerRow) -> tuple[str, ...]:
+        """Bring receipts; which the partner refused. On a poor link they wait on disk for the
+        next exchange, and what is waiting at the partner is fetched all the same."""
+        try:
+            return await self._bring_receipts(row)
+        except Unavailable:
+            return ()
 
-    async def _bring_receipts(self, row: PeerRow) -> None:
+    async def _bring_receipts(self, row: PeerRow) -> tuple[str, ...]:
+        """Receipts that the partner has answered for wait no more, those that it refused neither:
+        brought again they would fit no better, and all later ones would wait behind them."""
         state = await self._state(row)
         if not state.receipts:
-            return
-        sent = state.receipts[:100]
-        await self._post(row, "receipts", receipts=sent)
+            return ()
+        sent = state.receipts[:RECEIPTS_AT_ONCE]
+        taken = _decode_taken(await self._post(row, "receipts", receipts=sent))
+        refused = {one.at: one for one in taken.refused if one.at < len(sent)}
+        told = []
+        for at, one in refused.items():
+            receipt = decode(decode_envelope(sent[at].encode()).payload, Receipt)
+            told.append(f"receipt {receipt.index}: {one.code}")
+            log.warning(
+                "receipt refused",
+                party=row.party,
+                origin=receipt.origin,
+                index=receipt.index,
+                code=one.code,
+                sentence=one.words,
+            )
 
         def work(tx: Tx) -> None:
             fresh, now = fresh_state(tx, row)
@@ -264,11 +293,14 @@ class Exchange:
             put_state(tx, fresh, msgspec.structs.replace(now, receipts=left))
 
         await self._book.store.write(work)
+        return tuple(told)
 
     async def _fetch_acts(self, row: PeerRow) -> tuple[int, bool, tuple[str, ...]]:
-        count = 0
+        """Take the partner's acts, as many as there are or as one exchange may ask for: how many
+        came, whether its standing is then the same as here, and what does not count here."""
+        count, same = 0, False
         refused: list[str] = []
-        while True:
+        for _ in range(ACT_PAGES_MAX):
             state = await self._state(row)
             envelope = decode_envelope(await self._post(row, "acts", since=state.acts))
             page = open_document(envelope, "acts", ActsPage, exercise=self._book.me.exercise)
@@ -291,9 +323,11 @@ class Exchange:
                 put_state(tx, fresh, msgspec.structs.replace(now, heard_ms=heard_ms, **new))
 
             await self._book.store.write(work)
+            own = self._book.standing(row.agreement, self._book.now_ms()).digest
+            same = own == page.standing
             if seen >= page.total or not page.acts:
-                own = self._book.standing(row.agreement, self._book.now_ms()).digest
-                return count, own == page.standing, tuple(refused)
+                break
+        return count, same, tuple(refused)
 
     async def take_act(self, party: str, agreement: str, sheet: PeerActSheet) -> None:
         """Take one act of a partner, after its place in the partner's ledger is proved."""
@@ -413,6 +447,13 @@ def _decode_answer(body: bytes) -> _PageAnswer:
         return msgspec.json.decode(body, type=_PageAnswer)
     except (msgspec.DecodeError, RecursionError) as error:
         raise PeerError("peer.answer", f"Expected a page, got: {error}.") from error
+
+
+def _decode_taken(body: bytes) -> ReceiptsTaken:
+    try:
+        return msgspec.json.decode(body, type=ReceiptsTaken)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PeerError("peer.answer", f"Expected which receipts fit, got: {error}.") from error
 
 
 def _last_act(page: ActsPage, row: PeerRow, state: PeerState) -> int:

@@ -13,7 +13,16 @@ import msgspec
 from detente.model.handling import Handling
 from detente.model.names import Code, Digest, DocumentID, Micros, Millis, PartyID, Record, Text
 
-__all__ = ["ActsPage", "PageSheet", "PeerActSheet", "Receipt", "Request", "Stopped"]
+__all__ = [
+    "ActsPage",
+    "PageSheet",
+    "PeerActSheet",
+    "Receipt",
+    "ReceiptsTaken",
+    "RefusedReceipt",
+    "Request",
+    "Stopped",
+]
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
@@ -108,6 +117,22 @@ class Receipt(Record, frozen=True, kw_only=True):
     new: Count
     known: Count
     at_ms: Millis
+
+
+class RefusedReceipt(Record, frozen=True, kw_only=True):
+    """A receipt that does not fit: its place in the request, counted from 0, and why."""
+
+    at: Count
+    code: Code
+    words: Text = ""
+
+
+class ReceiptsTaken(Record, frozen=True, kw_only=True):
+    """The answer to receipts that were brought: how many were new, and those that do not fit.
+    All others were known. Each stands alone, so the answer speaks for every one of them."""
+
+    new: Count
+    refused: Annotated[tuple[RefusedReceipt, ...], msgspec.Meta(max_length=1000)] = ()
 
 
 class Stopped(Record, frozen=True, kw_only=True):

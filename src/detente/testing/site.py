@@ -151,7 +151,7 @@ class Site:
         if what == "acts":
             return await self.desk.serve_acts(heard)
         if what == "receipts":
-            return msgspec.json.encode({"new": await self.desk.serve_receipts(heard)})
+            return encode(await self.desk.serve_receipts(heard))
         if what == "notice":
             return msgspec.json.encode({"taken": await self.desk.serve_notice(heard)})
         ready = await self.desk.serve_page(heard)

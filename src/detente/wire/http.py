@@ -288,7 +288,8 @@ class _Talk(asyncio.Protocol, Breaker):
     async def write(self, data: bytes) -> None:
         """Write when there is room; after an answer or an end, nothing."""
         await self._writable.wait()
-        if self._transport is not None and not self._transport.is_closing():
+        assert self._transport is not None  # `create_connection` has returned
+        if not self._transport.is_closing():
             self._transport.write(data)
 
     async def close(self) -> None:
@@ -301,8 +302,7 @@ class _Talk(asyncio.Protocol, Breaker):
 
     # --- from the event loop ---------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # a stream connection has no other
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a stream connection has no other; uvloop's is of no class of asyncio's
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
-from detente.errors import Conflict, DetenteError, Missing, NotAuthorised
+from detente.errors import DetenteError, Unavailable
+from detente.gateway import exchange as exchange_module
 from detente.gateway.deliver import PageAsk, Ready
-from detente.gateway.partner import PeerState
+from detente.gateway.partner import PeerState, put_state
 from detente.gateway.witness import proof_of
 from detente.model import decode, encode, object_key
-from detente.model.transfer import Receipt, Request
-from detente.ports import NewItem
+from detente.model.transfer import Receipt, ReceiptsTaken, Request
+from detente.ports import NewItem, Tx
 from detente.proof import Proof, encode_proof, parse_proof, sign
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import payload_type
@@ -374,6 +376,33 @@ def test_answer_with_acts_of_another_or_out_of_order_is_not_taken(tmp_path: Path
     play(tmp_path, story)
 
 
+def test_a_partner_whose_acts_have_no_end_is_asked_so_often_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives one act at a time; the next exchange goes on behind those that came."""
+    monkeypatch.setattr(exchange_module, "ACT_PAGES_MAX", 2)
+
+    async def story(world: World) -> None:
+        for kind in ("VI", "FI"):
+            await world.halt("B", kinds=(kind,), direction="out")
+            await world.resume("B")
+        between = Between(world, "acts")
+
+        def one(body: bytes) -> bytes:
+            page = acts_of(body)
+            return signed_acts(world, msgspec.structs.replace(page, acts=page.acts[:1]))
+
+        between.change = one
+        brought = [await world.sync("W") for _ in range(3)]
+        assert [report.acts for report in brought] == [2, 2, 0]
+        assert [report.standing_same for report in brought] == [False, True, True]
+        assert len(between.heard) == 5
+        between.change = lambda body: body
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
 def test_notice_brought_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.halt("B", kinds=("VI",), direction="out")
@@ -409,10 +438,10 @@ def test_receipt_brought_twice_counts_once(tmp_path: Path) -> None:
         _, text = await receipt_of(world)
         desk, site = world.sites["B"].desk, world.sites["B"]
         log = site.book.me.log_of(AGREEMENT)
-        assert await desk.serve_receipts(bringing(text)) == 1
+        assert await desk.serve_receipts(bringing(text)) == ReceiptsTaken(new=1)
         size = await site.store.read(lambda view: view.log_size(log))
         feeds = await site.ask.feeds(AGREEMENT)
-        assert await desk.serve_receipts(bringing(text, text)) == 0
+        assert await desk.serve_receipts(bringing(text, text)) == ReceiptsTaken(new=0)
         assert await site.store.read(lambda view: view.log_size(log)) == size
         assert await site.ask.feeds(AGREEMENT) == feeds
         await world.exchange()
@@ -420,28 +449,160 @@ def test_receipt_brought_twice_counts_once(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-RECEIPTS: list[tuple[dict[str, Any], type[DetenteError], str]] = [
-    ({"root": "0" * 64}, Conflict, "receipt.root"),
-    ({"index": 0}, Missing, "page.unknown"),
-    ({"index": 2**40}, Missing, "page.unknown"),
-    ({"origin": "w.example/detente/A1"}, Missing, "page.unknown"),
-    ({"to": "K"}, NotAuthorised, "receipt.parties"),
-    ({"exercise": True}, DetenteError, "document.exercise"),
+RECEIPTS: list[tuple[dict[str, Any], str]] = [
+    ({"root": "0" * 64}, "receipt.root"),
+    ({"index": 0}, "page.unknown"),
+    ({"index": 2**40}, "page.unknown"),
+    ({"origin": "w.example/detente/A1"}, "page.unknown"),
+    ({"to": "K"}, "receipt.parties"),
+    ({"agreement": "A2"}, "receipt.parties"),
+    ({"exercise": True}, "document.exercise"),
 ]
 
 
-def test_receipt_that_says_the_wrong_thing_moves_nothing(tmp_path: Path) -> None:
+async def kept(world: World) -> set[str]:
+    """The receipts whose documents B keeps."""
+    rows = await world.sites["B"].store.read(lambda view: view.documents(use="receipt"))
+    return {row.envelope.decode() for row in rows}
+
+
+def unfitting(world: World, good: Receipt, **fields: Any) -> str:
+    """W's receipt for something else, soundly signed."""
+    wrong = msgspec.structs.replace(good, **fields)
+    return world.sign("receipt", wrong, "W", "node").encode().decode()
+
+
+def test_receipt_that_says_the_wrong_thing_moves_and_leaves_nothing(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         good, _ = await receipt_of(world)
         desk = world.sites["B"].desk
-        before = await look(world, "B")
-        for fields, kind, code in RECEIPTS:
-            wrong = msgspec.structs.replace(good, **fields)
-            text = world.sign("receipt", wrong, "W", "node").encode().decode()
-            with pytest.raises(kind) as found:
-                await desk.serve_receipts(bringing(text))
-            assert found.value.code == code
+        before, documents = await look(world, "B"), await kept(world)
+        for fields, code in RECEIPTS:
+            taken = await desk.serve_receipts(bringing(unfitting(world, good, **fields)))
+            assert (taken.new, [(one.at, one.code) for one in taken.refused]) == (0, [(0, code)])
             assert await look(world, "B") == before
+            assert await kept(world) == documents
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_every_receipt_stands_alone(tmp_path: Path) -> None:
+    """Malformed, unfitting, good and known ones in one request: only the unfitting are refused."""
+
+    async def story(world: World) -> None:
+        good, text = await receipt_of(world)
+        wrong = unfitting(world, good, root="0" * 64)
+        documents = await kept(world)
+        site = world.sites["B"]
+        taken = await site.desk.serve_receipts(bringing("{", wrong, text, text, wrong))
+        assert taken.new == 1
+        assert [(one.at, one.code) for one in taken.refused] == [
+            (0, "envelope.malformed"),
+            (1, "receipt.root"),
+            (4, "receipt.root"),
+        ]
+        assert await kept(world) == documents | {text}
+        page = await site.store.read(lambda view: view.page(good.origin, good.index))
+        assert page is not None
+        assert page.outcome == "received"
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_receipt_for_a_page_under_another_agreement_does_not_count_under_this(
+    tmp_path: Path,
+) -> None:
+    """Same parties, same root, and the page is there: but its ledger is that of A2."""
+
+    async def story(world: World) -> None:
+        good, _ = await receipt_of(world)
+        site = world.sites["B"]
+        origin = site.book.me.log_of("A2")
+
+        def work(tx: Tx) -> None:
+            page = tx.page(good.origin, good.index)
+            assert page is not None
+            tx.put_page(msgspec.structs.replace(page, log=origin))
+
+        await site.store.write(work)
+        text = unfitting(world, good, origin=origin)
+        taken = await site.desk.serve_receipts(bringing(text))
+        assert [one.code for one in taken.refused] == ["page.unknown"]
+        page = await site.store.read(lambda view: view.page(origin, good.index))
+        assert page is not None
+        assert page.outcome != "received"
+
+    play(tmp_path, story, checked=False)
+
+
+async def waiting(world: World, *receipts: str) -> None:
+    """Put receipts before those that wait at W."""
+
+    def work(tx: Tx) -> None:
+        row = tx.peers()[0]
+        state = decode(row.state, PeerState)
+        put_state(tx, row, msgspec.structs.replace(state, receipts=(*receipts, *state.receipts)))
+
+    await world.sites["W"].store.write(work)
+
+
+def test_receipt_that_the_partner_refuses_is_told_and_waits_no_more(tmp_path: Path) -> None:
+    """As after the partner restored a backup and does not know the page: the receipts behind it
+    and all later exchanges go on."""
+
+    async def story(world: World) -> None:
+        good, text = await receipt_of(world)
+        await waiting(world, unfitting(world, good, index=2**40))
+        exchange = world.sites["W"].exchange
+        with structlog.testing.capture_logs() as logs:
+            report = await exchange.sync("B", AGREEMENT)
+        assert report.refused == (f"receipt {2**40}: page.unknown",)
+        assert report.receipts_waiting == 0
+        assert [(one["event"], one["index"], one["code"]) for one in logs] == [
+            ("receipt refused", 2**40, "page.unknown")
+        ]
+        assert text in await kept(world)
+        await world.publish("B", "VI", "B-NAV")
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_receipts_wait_while_the_partner_cannot_take_them(tmp_path: Path) -> None:
+    """A partner that fails has refused nothing: the same receipts come again."""
+
+    async def story(world: World) -> None:
+        _, text = await receipt_of(world)
+        delivery = world.sites["B"].delivery
+        take = delivery.take_receipt
+
+        async def busy(*_: object) -> bool:
+            raise Unavailable("store.busy", "Expected fewer waiting writes.")
+
+        delivery.take_receipt = busy  # type: ignore[method-assign]  # a store that is full
+        assert (await world.sync("W")).receipts_waiting == 1
+        delivery.take_receipt = take  # type: ignore[method-assign]  # and is not full any more
+        assert (await world.sync("W")).receipts_waiting == 0
+        assert text in await kept(world)
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{}", b"[1]", b'{"new":-1}', b'{"new":1,"refused":[{"at":0,"code":"no code"}]}'],
+)
+def test_answer_that_does_not_say_which_receipts_fit_drops_none(
+    tmp_path: Path, answer: bytes
+) -> None:
+    async def story(world: World) -> None:
+        _, text = await receipt_of(world)
+        assert await refused(world, Between(world, "receipts"), lambda _: answer) == "peer.answer"
+        rows = await world.sites["W"].exchange.peers()
+        assert decode(rows[0].state, PeerState).receipts == (text,)
         await world.exchange()
 
     play(tmp_path, story)
@@ -454,12 +615,10 @@ def test_receipt_counts_by_the_givers_node_and_from_the_giver_only(tmp_path: Pat
         before = await look(world, "B")
         for party, name in (("W", "head-1"), ("W", "ledger"), ("B", "node"), ("K", "head-1")):
             other = world.sign("receipt", good, party, name).encode().decode()
-            with pytest.raises(NotAuthorised) as found:
-                await desk.serve_receipts(bringing(other))
-            assert found.value.code == "peer.signature"
-        with pytest.raises(NotAuthorised) as found:
-            await desk.serve_receipts(bringing(text, sender="K"))
-        assert found.value.code == "receipt.parties"
+            taken = await desk.serve_receipts(bringing(other))
+            assert [one.code for one in taken.refused] == ["peer.signature"]
+        taken = await desk.serve_receipts(bringing(text, sender="K"))
+        assert [one.code for one in taken.refused] == ["receipt.parties"]
         assert await look(world, "B") == before
         await world.exchange()
 

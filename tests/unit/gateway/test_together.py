@@ -22,7 +22,7 @@ def test_asks_of_one_turn_share_a_go_and_later_ones_do_not() -> None:
     async def story() -> None:
         together = Together(do, 3)
         first = [asyncio.create_task(together.ask(n)) for n in range(5)]
-        while not goes:
+        while not goes:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0)
         # The first is under way: what is asked now must not be answered by it.
         assert await together.ask(7) == 70

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 
 from detente.errors import DetenteError, Invalid, PeerError, Unavailable
 from detente.ports import Answer, Breaker, Call, Target
@@ -19,8 +20,18 @@ from tests.unit.gateway.foreign import Authority, answer, foreign, never
 T = TypeVar("T")
 
 
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"], autouse=True)
+def loops(request: pytest.FixtureRequest) -> None:
+    """The node runs on uvloop, whose transports are not asyncio's; tests of others on asyncio."""
+    RUNNERS[:] = [request.param]
+
+
+RUNNERS: list[Any] = []
+
+
 def run(story: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(story)
+    found: T = RUNNERS[0](story)
+    return found
 
 
 async def get(target: Target, *, bytes_max: int = 100_000, **bounds: int) -> Answer:
