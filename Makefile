@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 WORKERS := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz lock clean
+.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz bench-longpoll lock clean
 
 help:
 	@echo "make demo          play the demonstration on two nodes (KEEP=1, INPUT=bundle.json)"
@@ -15,8 +15,9 @@ help:
 	@echo "make conformance   check the TAXII face against the standard (TAXII_LAB=lab.json: another server)"
 	@echo "make taxii-lab     serve a TAXII lab until ended; tells where as one line of JSON (LAB='--objects 50000')"
 	@echo "make bench         run the measurements, written to bench/results.json"
-	@echo "make bench-peers   the same work on other TAXII servers (ITEMS=100000, BUDGET=60)"
 	@echo "make fuzz          fire hostile requests at a node (long; FUZZ='--minutes 1 --seed 7')"
+	@echo "make bench-peers   measure beside medallion and OpenTAXII (PEERS='--sizes 1000,10000')"
+	@echo "make bench-longpoll  how soon 2,000 waiting readers have what is published (LONGPOLL='--clients 500')"
 	@echo "make kill-test     kill the node at 200 random moments (long)"
 	@echo "make capture-test  watch the wire while 100 orders take force (long)"
 	@echo "make lock          write requirements/ anew (UPGRADE=1: newest versions)"
@@ -55,11 +56,15 @@ taxii-lab:
 bench: setup
 	@$(VENV_PYTHON) bench/run.py
 
-bench-peers: setup
-	@$(VENV_PYTHON) bench/peers.py
-
 fuzz: setup
 	@$(VENV_PYTHON) tests/faults/fuzz_run.py $(FUZZ)
+
+# The peers get venvs of their own under bench/run; they are no dependencies.
+bench-peers: setup
+	@$(VENV_PYTHON) bench/peers.py $(PEERS)
+
+bench-longpoll: setup
+	@$(VENV_PYTHON) bench/longpoll.py $(LONGPOLL)
 
 kill-test: setup
 	@$(VENV_PYTHON) tests/faults/kill_run.py --rounds 200
@@ -79,4 +84,5 @@ lock:
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	rm -rf demo/report.json demo/run bench/results.json bench/peers.json bench/longpoll.json bench/run
+	rm -rf demo/report.json demo/run bench/*.json bench/run
 	find src tests tools demo bench -name __pycache__ -type d -prune -exec rm -rf {} +

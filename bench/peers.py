@@ -1,21 +1,19 @@
-"""Detente beside other TAXII 2.1 servers: the same work, the same client, in one run.
+"""Detente beside two other TAXII servers, medallion and OpenTAXII, on the same work in one run.
 
-    make bench-peers [ITEMS=100000] [BUDGET=60]
+    make bench-peers [PEERS='--sizes 1000,10000,100000,1000000']
 
-For each number of stored objects (10,000, 100,000 and so on up to ITEMS) every server is filled
-through POST in envelopes of 1,000 and asked the same questions. Who does not get there within
-BUDGET seconds a step, or answers within twice that, is told with how far it came; nothing is
-extrapolated. A question is asked a
-few times and the median counts. Prints a table and writes ``bench/peers.json``.
+Each server is filled to the same number of objects and asked the same questions in turn, round by
+round, so that noise meets all of them. Whatever a peer does not reach in its time is told as far as
+it got; nothing is extrapolated. Prints a table and writes ``bench/peers.json``.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import hashlib
-import http.client
+import itertools
 import json
-import os
+import platform
 import statistics
 import sys
 import tempfile
@@ -23,258 +21,352 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from bench.rivals import Rival, detente, install, medallion, opentaxii  # noqa: E402  # path first
+from bench.peer_load import (  # noqa: E402  # the path above must be set first
+    RARE,
+    Ask,
+    Client,
+    Took,
+    TooSlow,
+    id_of,
+    repeat,
+    together,
+    written,
+)
+from bench.peer_servers import (  # noqa: E402  # the path above must be set first
+    PEERS,
+    NotInstalled,
+    Server,
+    installed,
+    opened,
+)
 
-MEDIA = "application/taxii+json;version=2.1"
-TYPES = ("indicator", "infrastructure", "malware", "identity", "tool")
-OBJECT_BYTES = 1_000
-DEEP = 0.9
-TIMES = 5
-#: A question is not repeated once it has taken this long in all.
-ENOUGH_S = 3.0
-#: Detente's aims against the best of the others.
-AIM_READ, AIM_WRITE, AIM_DEEP = 20, 40, 1.5
+ENVELOPE = 1_000
+ROUNDS = 3
+ROUND_S = 0.4
+CLIENTS = 4
+#: A question whose answer takes longer than this is asked once only.
+SLOW_S = 2.0
+READ_GOAL, WRITE_GOAL, DEEP_GOAL = 20.0, 40.0, 1.5
+Figures = dict[str, Any]
 
 
-def object_of(number: int) -> dict[str, Any]:
-    """A valid object of about 1 kB."""
-    kind = TYPES[number % len(TYPES)]
-    name = hashlib.sha256(f"peers {number}".encode()).hexdigest()
-    return {
-        "type": kind,
-        "spec_version": "2.1",
-        "id": f"{kind}--{name[:8]}-{name[8:12]}-4{name[13:16]}-8{name[17:20]}-{name[20:32]}",
-        "created": "2026-01-01T00:00:00.000Z",
-        "modified": "2026-01-01T00:00:00.000Z",
-        "name": f"object {number}",
-        "description": "x" * (OBJECT_BYTES - 290),
-        **({"is_family": False} if kind == "malware" else {}),
-        **(
-            {
-                "pattern": "[ipv4-addr:value = '198.51.100.1']",
-                "pattern_type": "stix",
-                "valid_from": "2026-01-01T00:00:00Z",
-            }
-            if kind == "indicator"
-            else {}
+class Bed:
+    """A server that is measured: what it stores, and since when."""
+
+    def __init__(self, name: str, folder: Path, budget: argparse.Namespace) -> None:
+        self.name = name
+        self._folder = folder
+        self._budget = budget
+        self._stack = contextlib.ExitStack()
+        #: Groups of questions that took too long, and with how many objects: asked no more.
+        self.given_up: dict[str, int] = {}
+        self._numbers = itertools.count(10_000_000)
+        self.start()
+
+    def start(self) -> None:
+        """Serve, empty."""
+        self._stack.close()
+        self.server: Server = self._stack.enter_context(opened(self.name, self._folder))
+        self.clients = [Client(self.server, self._budget.answer_s) for _ in range(CLIENTS)]
+        #: Objects of the series that all servers get, and of all.
+        self.filled = self.stored = 0
+        #: (objects stored, instant after that) as the server was filled.
+        self._instants: list[tuple[int, float]] = []
+
+    def close(self) -> None:
+        """End the server."""
+        self._stack.close()
+
+    def fill(self, size: int, seconds: float) -> list[Took]:
+        """Store the series up to ``size`` objects in all, as far as the seconds last."""
+        took: list[Took] = []
+        while self.stored < size and sum(one.seconds for one in took) < seconds:
+            count = min(ENVELOPE, max(1, size // 10), size - self.stored)
+            ask = Ask(name="fill", group="fill", post=count)
+            body = self.clients[0].request(ask, written(self.filled, count))
+            took.append(Took(self.clients[0].send(body).seconds, count))
+            self.filled += count
+            self.stored += count
+            # Apart from what comes before and after by more than a clock can be off.
+            time.sleep(0.002)
+            self._instants.append((self.stored, time.time()))
+            time.sleep(0.002)
+        return took
+
+    def passed(self, part: float) -> str:
+        """A time behind which the objects after this part of the whole were added."""
+        at = max((t for n, t in self._instants if n <= self.stored * part), default=0.0)
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def ask(self, ask: Ask, seconds: float) -> list[Took]:
+        """The answers to a question, asked for so long."""
+        # Made before the clock runs: making them is not the server's work.
+        count = ask.requests_max * ask.clients if ask.post else 0
+        bodies = [written(next(self._numbers) * ENVELOPE, ask.post) for _ in range(count)]
+        if ask.clients > 1:
+            took = together(self.clients[: ask.clients], ask, bodies, seconds=seconds)
+        else:
+            took = list(repeat(self.clients[0], ask, bodies, seconds=seconds))
+        if ask.post:
+            self.stored += sum(one.count for one in took)
+        return took
+
+
+def limited(count: int, **more: str) -> dict[str, str]:
+    """A query for a page; ``version`` and ``type_`` are filters."""
+    names = {"version": "match[version]", "type_": "match[type]"}
+    return {"limit": str(count), **{names.get(name, name): text for name, text in more.items()}}
+
+
+#: What is written, last of all, so that every question is asked of the same number of objects.
+WRITING = (
+    Ask(name="POST of 1", group="post", post=1, requests_max=100),
+    Ask(name="POST of 100", group="post", post=100, requests_max=5),
+    Ask(
+        name=f"POST of 100, {CLIENTS} clients",
+        group="post",
+        post=100,
+        clients=CLIENTS,
+        requests_max=3,
+    ),
+)
+
+
+def questions(bed: Bed) -> list[Ask]:
+    """All questions to a server as it is filled now: what costs least first, writing last."""
+    ids = [id_of(bed.filled * k // 20) for k in range(20)]
+    deep = bed.passed(0.9)
+    manifest, page = "manifest", "pages of objects"
+    return [
+        Ask(name="match[id], 1", group="id", query={"match[id]": ids[10]}),
+        Ask(name="match[id], 20", group="ids", query={"match[id]": ",".join(ids)}),
+        *(
+            Ask(
+                name=f"manifest of {n:,}, {where}",
+                group=manifest,
+                resource="manifest/",
+                query=query,
+            )
+            for n in (100, 1_000)
+            for where, query in (("first", limited(n)), ("deep", limited(n, added_after=deep)))
         ),
+        Ask(name="match[type], page of 100", group="type", query=limited(100, type_=RARE)),
+        *(
+            Ask(name=f"page of {n:,}, {where}", group=page, query=query)
+            for n in (100, 1_000)
+            for where, query in (("first", limited(n)), ("deep", limited(n, added_after=deep)))
+        ),
+        *(
+            Ask(name=f"page of 1,000, all versions, {where}", group="all", query=query)
+            for where, query in (
+                ("first", limited(1_000, version="all")),
+                ("deep", limited(1_000, version="all", added_after=deep)),
+            )
+        ),
+        Ask(
+            name="added_after half way, page of 100",
+            group=page,
+            query=limited(100, added_after=bed.passed(0.5)),
+        ),
+        Ask(
+            name=f"page of 1,000, first, {CLIENTS} clients",
+            group=page,
+            query=limited(1_000),
+            clients=CLIENTS,
+        ),
+        *WRITING,
+    ]
+
+
+class Run:
+    """All servers through all sizes."""
+
+    def __init__(self, beds: list[Bed], options: argparse.Namespace) -> None:
+        self._beds = beds
+        self._options = options
+        #: Size, question, server: figures.
+        self.found: dict[str, dict[str, dict[str, Figures]]] = {}
+
+    def size(self, size: int) -> None:
+        """Fill all to a size, ask all questions."""
+        found = self.found.setdefault(f"{size:,}", {})
+        self._fill(size, found)
+        for ask in questions(self._beds[0]):
+            name, answers = ask.name, {bed.name: [] for bed in self._beds}
+            notes: dict[str, str] = {}
+            for _ in range(ROUNDS):
+                for bed in self._beds:
+                    self._round(bed, ask, size, answers[bed.name], notes)
+            found[name] = {
+                bed.name: figures(answers[bed.name], ask, notes.get(bed.name, ""), bed.stored)
+                for bed in self._beds
+            }
+            say(line(name, found[name], [bed.name for bed in self._beds], ask))
+
+    def _fill(self, size: int, found: dict[str, dict[str, Figures]]) -> None:
+        """In ten steps each, in turn."""
+        took: dict[str, list[Took]] = {bed.name: [] for bed in self._beds}
+        for part in range(1, 11):
+            for bed in self._beds:
+                spent = sum(one.seconds for one in took[bed.name])
+                started = bed.stored if part == 1 else 0
+                to = max(size * part // 10, started)
+                took[bed.name] += bed.fill(to, self._options.fill_s - spent)
+        name = f"POST of {min(ENVELOPE, size // 10):,}, filling"
+        ask = Ask(name=name, group="post", post=1)
+        found[name] = {}
+        for bed in self._beds:
+            short = bed.stored < size
+            note = f"only {bed.stored:,} stored after {self._options.fill_s} s" if short else ""
+            found[name][bed.name] = figures(took[bed.name], ask, note, bed.stored)
+        say(f"\n{size:,} objects stored")
+        say(line("", {}, [bed.name for bed in self._beds], ask))
+        say(line(name, found[name], [bed.name for bed in self._beds], ask))
+        for bed in self._beds:
+            if found[name][bed.name]["note"]:
+                say(f"  {bed.name}: {found[name][bed.name]['note']}")
+
+    def _round(
+        self, bed: Bed, ask: Ask, size: int, answers: list[Took], notes: dict[str, str]
+    ) -> None:
+        if ask.group in bed.given_up:
+            notes[bed.name] = f"over {self._options.answer_s} s with {bed.given_up[ask.group]:,}"
+            return
+        if answers and max(one.seconds for one in answers) > SLOW_S:
+            return
+        own = next(one for one in questions(bed) if one.name == ask.name)
+        try:
+            answers += bed.ask(own, ROUND_S)
+        except TooSlow:
+            # It may work on that answer for minutes: it begins anew, with as much as before.
+            bed.given_up[ask.group] = bed.stored
+            notes[bed.name] = f"over {self._options.answer_s} s with {bed.stored:,}"
+            filled = bed.filled
+            bed.start()
+            bed.fill(min(size, filled), self._options.fill_s)
+
+
+def figures(answers: list[Took], ask: Ask, note: str, stored: int) -> Figures:
+    """Objects a second, and the median and the 99th percentile of the latencies."""
+    if not answers:
+        return {"note": note, "stored": stored}
+    times = sorted(one.seconds * 1000 for one in answers)
+    if ask.clients > 1:
+        rate = statistics.median(one.count / one.seconds for one in answers)
+    else:
+        rate = sum(one.count for one in answers) / sum(one.seconds for one in answers)
+    return {
+        "objects_a_second": rate,
+        "median_ms": statistics.median(times),
+        "p99_ms": times[min(len(times) - 1, len(times) * 99 // 100)],
+        "answers": len(answers),
+        "objects": max(one.count for one in answers),
+        "note": note,
+        "stored": stored,
     }
 
 
-class Client:
-    """One connection that is kept open."""
-
-    def __init__(self, rival: Rival, budget_s: float) -> None:
-        self.rival = rival
-        self._http = http.client.HTTPConnection(rival.host, rival.port, timeout=budget_s)
-
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
-        """Seconds and body of an answer; raises on anything but success."""
-        headers = {"accept": MEDIA, **self.rival.headers}
-        if body is not None:
-            headers["content-type"] = MEDIA
-        began = time.perf_counter()
-        self._http.request(method, self.rival.path + path, body, headers)
-        answer = self._http.getresponse()
-        data = answer.read()
-        took = time.perf_counter() - began
-        if answer.status not in (200, 202):
-            raise RuntimeError(f"{self.rival.name} answered {answer.status}: {data[:300]!r}")
-        return took, data
-
-    def add(self, first: int, count: int) -> float:
-        """Post an envelope; the seconds it took."""
-        made = {"objects": [object_of(number) for number in range(first, first + count)]}
-        took, data = self.ask("POST", "objects/", json.dumps(made, separators=(",", ":")).encode())
-        status = json.loads(data)
-        if status.get("success_count") != count:
-            # Some servers work on after they have answered; that is part of the work.
-            took += self._until_complete(status["id"], count)
-        return took
-
-    def _until_complete(self, status_id: str, count: int) -> float:
-        began = time.perf_counter()
-        root = self.rival.path.split("collections/")[0]
-        while True:
-            self._http.request(
-                "GET", f"{root}status/{status_id}/", headers={"accept": MEDIA, **self.rival.headers}
-            )
-            status = json.loads(self._http.getresponse().read())
-            if status["status"] == "complete":
-                if status["success_count"] != count:
-                    raise RuntimeError(f"{self.rival.name}: {str(status)[:300]}")
-                return time.perf_counter() - began
+def ratio(found: dict[str, Figures], ask: Ask) -> float | None:
+    """Detente's rate to the best rate of the peers that do the same: for writing, of those that
+    write to disk."""
+    own = found.get("Detente", {}).get("objects_a_second")
+    rivals = [name for name in PEERS if not ask.post or name != "medallion"]
+    best = max((found.get(name, {}).get("objects_a_second", 0.0) for name in rivals), default=0.0)
+    return own / best if own and best else None
 
 
-class Course:
-    """One server on its way: how many objects it has, and what it was measured at."""
+def line(name: str, found: dict[str, Figures], servers: list[str], ask: Ask) -> str:
+    """One line of the table; without a name the head of it."""
+    cells = [f"  {name or 'objects/s (median ms, p99 ms)':<38}"]
+    for server in servers:
+        one = found.get(server, {})
+        if not name:
+            cell = server
+        elif "objects_a_second" in one:
+            cell = f"{one['objects_a_second']:,.0f} ({one['median_ms']:,.1f}, {one['p99_ms']:,.1f})"
+        else:
+            cell = one.get("note", "") or "-"
+        cells.append(f"{cell:>28}")
+    times = ratio(found, ask)
+    goal = WRITE_GOAL if ask.post else READ_GOAL
+    mark = "" if times is None or times >= goal else " BELOW"
+    cells.append(f"{'ratio' if not name else f'{times:,.0f}x{mark}' if times else '-':>12}")
+    return " ".join(cells)
 
-    def __init__(self, rival: Rival, budget_s: float) -> None:
-        self.rival = rival
-        self.client = Client(rival, budget_s)
-        self.budget_s = budget_s
-        self.stored = 0
-        self.rows: dict[tuple[int, str], float] = {}
-        self.notes: list[str] = []
-        self.out = False
 
-    def reach(self, items: int) -> None:
-        """Fill up to so many objects; the rates of envelopes of 1, 100 and 1,000 at the end."""
-        began = time.monotonic()
-        deep_at = int(items * DEEP)
-        after = ""
-        while self.stored < items - 1_000 - 20 * 100 - 50:
-            if time.monotonic() - began > self.budget_s:
-                self.out = True
-                self.notes.append(
-                    f"{self.rival.name} has {self.stored:,} of {items:,} objects after "
-                    f"{self.budget_s:.0f} s and is left out from here"
+def deep(found: dict[str, dict[str, dict[str, Figures]]]) -> list[dict[str, Any]]:
+    """How much longer deep pages take than first ones, at Detente."""
+    rows = []
+    for size, asked in found.items():
+        for name in ("page of 100", "page of 1,000", "manifest of 100", "manifest of 1,000"):
+            first, last = (asked[f"{name}, {where}"]["Detente"] for where in ("first", "deep"))
+            if first.get("objects") == last.get("objects"):
+                rows.append(
+                    {"size": size, "what": name, "ratio": last["median_ms"] / first["median_ms"]}
                 )
-                return
-            if not after and self.stored >= deep_at:
-                after = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            self.client.add(self.stored, 1_000)
-            self.stored += 1_000
-        self.after = after or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        for size, times in ((1_000, 1), (100, 10), (1, 50)):
-            spans = []
-            for _ in range(times):
-                spans.append(self.client.add(self.stored, size))
-                self.stored += size
-            self.rows[items, f"POST envelopes of {size:,}"] = size / statistics.median(spans)
+    return rows
 
-    def question(self, items: int, name: str, path: str, unit: int) -> None:
-        """Ask a few times; objects a second by the median."""
-        spans: list[float] = []
+
+def say(text: str) -> None:
+    """Tell the person who waits."""
+    print(text, flush=True)
+
+
+def present() -> list[str]:
+    """The servers that can be had here."""
+    names = ["Detente"]
+    for name in PEERS:
         try:
-            while len(spans) < TIMES and sum(spans) < ENOUGH_S:
-                took, data = self.client.ask("GET", path)
-                spans.append(took)
-            found = json.loads(data).get("objects", [])
-            if len(found) != unit:
-                self.notes.append(f"{self.rival.name}: {name} gave {len(found)}, not {unit}")
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            self.notes.append(f"{self.rival.name}: {name} at {items:,}: {str(error)[:120]}")
-            self.client = Client(self.rival, self.budget_s)
-            return
-        self.rows[items, name] = unit / statistics.median(spans)
-
-    def read(self, items: int) -> None:
-        """Every question about what is stored now."""
-        some = [object_of(number)["id"] for number in range(0, items, items // 20)][:20]
-        deep = "added_after=" + quote(self.after)
-        filters = {
-            "GET 100, first page": ("objects/?limit=100", 100),
-            "GET 100, deep": (f"objects/?limit=100&{deep}", 100),
-            "GET 1,000, first page": ("objects/?limit=1000", 1_000),
-            "GET 1,000, deep": (f"objects/?limit=1000&{deep}", 1_000),
-            "GET 1,000 of one type": (
-                "objects/?" + urlencode({"limit": 1000, "match[type]": "malware"}),
-                1_000,
-            ),
-            "GET one object by filter": ("objects/?" + urlencode({"match[id]": some[3]}), 1),
-            "GET 20 objects by filter": (
-                "objects/?" + urlencode({"match[id]": ",".join(some)}),
-                20,
-            ),
-            "GET 1,000, all versions": (
-                "objects/?" + urlencode({"limit": 1000, "match[version]": "all"}),
-                1_000,
-            ),
-            "manifest of 100": ("manifest/?limit=100", 100),
-            "manifest of 1,000": ("manifest/?limit=1000", 1_000),
-        }
-        end = time.monotonic() + 2 * self.budget_s
-        for name, (path, unit) in filters.items():
-            if time.monotonic() > end:
-                self.notes.append(f"{self.rival.name} at {items:,}: no time left for {name}")
-                continue
-            self.question(items, name, path, unit)
+            installed(name)
+        except NotInstalled as error:
+            say(f"{name} is left out: it cannot be installed here: {error}")
+        else:
+            names.append(name)
+    return names
 
 
-def table(courses: list[Course], sizes: list[int]) -> tuple[str, list[dict[str, Any]]]:
-    """For people and for the file."""
-    ours, others = courses[0], courses[1:]
-    lines, rows = [], []
-    names = [course.rival.name for course in courses]
-    lines.append(f"{'objects a second':<26}" + "".join(f"{name:>14}" for name in names) + "   best")
-    for items in sizes:
-        lines.append(f"with {items:,} stored")
-        for (at, name), own in ours.rows.items():
-            if at != items:
-                continue
-            write = name.startswith("POST")
-            best = max((c.rows[at, name] for c in others if (at, name) in c.rows), default=None)
-            cells = "".join(
-                f"{course.rows[at, name]:>14,.0f}" if (at, name) in course.rows else f"{'–':>14}"
-                for course in courses
-            )
-            aim = AIM_WRITE if write else AIM_READ
-            ratio = "" if best is None else f"{own / best:>6.0f}×"
-            mark = "" if best is None or own >= aim * best else f"  below {aim}×"
-            lines.append(f"  {name:<24}{cells} {ratio}{mark}")
-            rows.append(
-                {
-                    "stored": at,
-                    "what": name,
-                    **{c.rival.name: c.rows.get((at, name)) for c in courses},
-                }
-            )
-    lines += [
-        f"deep to first page of 1,000 with {items:,} stored: "
-        f"{ours.rows[items, 'GET 1,000, first page'] / ours.rows[items, 'GET 1,000, deep']:.2f} "
-        f"(at most {AIM_DEEP})"
-        for items in sizes
-        if (items, "GET 1,000, deep") in ours.rows
-    ]
-    return "\n".join(lines), rows
-
-
-def main() -> int:
-    """All servers, size by size."""
-    most = int(os.environ.get("ITEMS", "100000"))
-    budget_s = float(os.environ.get("BUDGET", "60"))
-    sizes = [size for size in (10_000, 100_000, 1_000_000) if size <= most]
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        rivals = []
-        for name, start, packages in (
-            ("Detente", detente, ()),
-            ("medallion", medallion, ("medallion",)),
-            ("OpenTAXII", opentaxii, ("opentaxii", "gunicorn")),
-        ):
-            own = folder / name
-            own.mkdir()
-            if not packages:
-                rivals.append(stack.enter_context(start(own)))
-                continue
-            python = install(packages)
-            if python is not None:
-                rivals.append(stack.enter_context(start(own, python)))
-        courses = [Course(rival, budget_s) for rival in rivals]
-        for items in sizes:
-            for course in courses:
-                if course.out:
-                    continue
-                print(f"{course.rival.name}: {items:,} …", file=sys.stderr, flush=True)
-                # Ours is the one to be measured; it always goes all the way.
-                course.budget_s = budget_s if course is not courses[0] else 3_600
-                course.reach(items)
-                if not course.out:
-                    course.read(items)
-        text, rows = table(courses, sizes)
-    print(text)
-    for course in courses:
-        for note in course.notes:
-            print(f"note: {note}")
-    (HERE / "peers.json").write_text(json.dumps(rows, indent=2) + "\n")
-    return 0
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="Measure Detente beside medallion and OpenTAXII.")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="objects stored, rising")
+    parser.add_argument("--fill-s", type=int, default=90, help="seconds to fill to each size")
+    parser.add_argument("--answer-s", type=int, default=20, help="seconds for one answer")
+    parser.add_argument("--servers", default="", help="only these, with commas between")
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-peers-") as place,
+        contextlib.ExitStack() as all_,
+    ):
+        beds = []
+        for name in options.servers.split(",") if options.servers else present():
+            beds.append(Bed(name, Path(place) / name, options))
+            all_.callback(beds[-1].close)
+        for bed in beds:
+            say(f"{bed.name}: an answered write is {bed.server.durable}")
+        run = Run(beds, options)
+        for size in sizes:
+            run.size(size)
+    say("\nDetente, deep page to first page (median latency; goal: at most 1.5)")
+    rows = deep(run.found)
+    for row in rows:
+        mark = "" if row["ratio"] <= DEEP_GOAL else "  ABOVE THE GOAL"
+        say(f"  {row['size']:>9} stored, {row['what']:<20} {row['ratio']:.2f}{mark}")
+    result = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "seconds": time.monotonic() - began,
+        "found": run.found,
+        "deep": rows,
+    }
+    (HERE / "peers.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    say(f"\n{result['seconds']:.0f} s; written to bench/peers.json")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

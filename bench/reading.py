@@ -3,7 +3,6 @@ the head. So what is measured is the node, not its client."""
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import threading
@@ -22,14 +21,12 @@ class Reader:
     """A TAXII client of one party."""
 
     def __init__(self, place: Place, party: str) -> None:
-        name, password = place.client_of(party)
         host, _, port = place.address.partition("//")[2].partition(":")
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        secret = base64.b64encode(f"{name}:{password}".encode()).decode()
         self._head = (
             f" HTTP/1.1\r\nhost: {host}\r\naccept: application/taxii+json;version=2.1\r\n"
-            f"authorization: Basic {secret}\r\n\r\n"
+            f"authorization: {place.login_of(party)}\r\n\r\n"
         )
         self._path = f"GET /taxii2/{AGREEMENT}/collections/{COLLECTION}/objects/?"
         self._buffer = bytearray(BUFFER_BYTES)

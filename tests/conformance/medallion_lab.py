@@ -1,8 +1,7 @@
 """Serves medallion 3.0.0, the reference server of OASIS, with the four collections of a lab.
 
 Run it with a Python that has medallion (it is no dependency of this project): it prints the line
-of JSON that the suite takes and serves until it is ended. A first argument is the size of a page
-(50 without). medallion has no collections that only
+of JSON that the suite takes and serves until it is ended. medallion has no collections that only
 some clients see, so `not_visible` is one under another API root.
 """
 
@@ -78,7 +77,7 @@ def collection(name: str, filled: list[dict[str, object]]) -> dict[str, object]:
 
 def root(title: str, collections: list[dict[str, object]]) -> dict[str, object]:
     """An API root as medallion's memory keeps it."""
-    information = {"title": title, "versions": [MEDIA], "max_content_length": 8 * 1024 * 1024}
+    information = {"title": title, "versions": [MEDIA], "max_content_length": 1024 * 1024}
     return {"information": information, "status": [], "collections": collections}
 
 
@@ -103,7 +102,7 @@ def main() -> None:
                 "filename": file.name,
             },
             "users": {"lab-client": "lab-password"},
-            "taxii": {"max_page_size": int(sys.argv[1]) if len(sys.argv) > 1 else 50},
+            "taxii": {"max_page_size": 50},
         }
         app = medallion.application_instance
         for part in config:

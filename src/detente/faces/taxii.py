@@ -310,9 +310,9 @@ class TAXII:
 
         while True:
             heard = parts.bell.heard(ask.agreement, ask.collection)
-            ready: Ready | Nothing = (
-                await parts.delivery.page(ask, render) if place.current else Nothing(stopped=None)
-            )
+            ready: Ready | Nothing = Nothing(stopped=None)
+            if place.current:
+                ready = await parts.delivery.page(ask, render)
             left_s = end - loop.time()
             if isinstance(ready, Ready) or left_s <= 0 or connection.gone():
                 return ready

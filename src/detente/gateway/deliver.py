@@ -11,26 +11,31 @@ bytes are others.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from detente.errors import Conflict, Missing, Unavailable
+from detente.errors import Conflict, DetenteError, Missing, Unavailable
 from detente.gateway.book import Book, acts_key, collection_key
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.gate import Cleared, Current, Gate, Shipment
 from detente.gateway.gather import Gathered, Kept, PageAsk, gather, no_feed
 from detente.gateway.outcomes import Outcomes, PageEnd
 from detente.gateway.stopped import stopped_of
+from detente.gateway.together import Together
 from detente.model import Handling
 from detente.model.transfer import Stopped
-from detente.ports import DocumentRow, FeedRow, Opening, PageRow, Tx
+from detente.ports import DocumentRow, FeedRow, Opening, PageRow, Tx, View
 from detente.rules.feed import Feed, Grant, Point, received
 
 __all__ = ["PEER", "Delivery", "Nothing", "Ready", "Sheet"]
 
 #: Assembled stretches kept in memory, in bytes of objects.
 KEPT_BYTES_MAX = 48 * 1024 * 1024
+#: Readers whose pages are gathered in one look into the store, and whose pages are recorded in one
+#: write.
+LOOKS_MAX = 16
+INTENTS_MAX = 64
 #: How often a page is decided anew when orders keep moving the epoch under it.
 _TRIES = 16
 #: The reader name of partners' gateways. They read whole feeds in order, without filters, which
@@ -66,6 +71,28 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 Render = Callable[[Sheet], Awaitable[tuple[bytes, ...]]]
 
 
+#: What a look into the store gives one reader: its page, if there is one, and its handlings.
+_Looked = tuple[Gathered | None, dict[int, Handling]]
+
+
+class _Intent(msgspec.Struct, frozen=True):
+    """A page about to be recorded, with the standing it was gathered under."""
+
+    ask: PageAsk
+    current: Current
+    gathered: Gathered
+
+
+def _holds(tx: Tx, current: Current, at_ms: int) -> bool:
+    """True if a page may be written under this standing now: not behind an act it does not know,
+    nor past an instant at which it changes by itself. So "nothing covered after the order" can be
+    read off the ledger alone (``ledger.md`` 1.2)."""
+    next_ms = current.standing.next_ms
+    if int(tx.meta(acts_key(current.agreement)) or 0) != current.acts:
+        return False
+    return next_ms is None or at_ms < next_ms
+
+
 class Delivery:
     """Gathers, records, has cleared, and closes pages; takes receipts."""
 
@@ -81,6 +108,8 @@ class Delivery:
         self._gate = gate
         self._tick = tick
         self._kept = Kept(KEPT_BYTES_MAX)
+        self._looks = Together(self._gather, LOOKS_MAX)
+        self._intents = Together(self._record, INTENTS_MAX)
 
     async def page(self, ask: PageAsk, render: Render) -> Ready | Nothing:
         """The next page for a reader, cleared; or nothing, with the reason.
@@ -94,15 +123,20 @@ class Delivery:
             current = self._gate.current(ask.agreement)
             if current is None:
                 raise no_feed(ask)
-            gathered, handlings = await self._book.store.read(
-                lambda view: gather(view, ask, self._kept)
-            )
+            gathered, handlings = await self._looks.ask(ask)
             if gathered is None:
                 return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
             try:
-                sheet = await self._record(ask, current, gathered, handlings)
+                page, opening = await self._intents.ask(_Intent(ask, current, gathered))
             except Conflict:
                 continue
+            sheet = Sheet(
+                page=page,
+                gathered=gathered,
+                opening=opening,
+                current=current,
+                handlings=handlings,
+            )
             chunks = await render(sheet)
             shipment = Shipment(
                 agreement=ask.agreement,
@@ -130,67 +164,84 @@ class Delivery:
         current = self._gate.current(ask.agreement)
         if current is None:
             raise no_feed(ask)
-        gathered, _ = await self._book.store.read(lambda view: gather(view, ask, self._kept))
+        gathered, _ = await self._looks.ask(ask)
         if gathered is None:
             return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
         return gathered
 
+    async def _gather(self, asks: Sequence[PageAsk]) -> list[_Looked | DetenteError]:
+        """The next page for each of these readers, out of one look into the store. Readers of one
+        party that stand at the same place and want the same share theirs."""
+
+        def work(view: View) -> list[_Looked | DetenteError]:
+            found: dict[PageAsk, _Looked | DetenteError] = {}
+            same = [msgspec.structs.replace(ask, reader="") for ask in asks]
+            for ask in same:
+                if ask not in found:
+                    try:
+                        found[ask] = gather(view, ask, self._kept)
+                    except DetenteError as error:
+                        found[ask] = error
+            return [found[ask] for ask in same]
+
+        return await self._book.store.read(work)
+
     async def _record(
-        self, ask: PageAsk, current: Current, gathered: Gathered, handlings: dict[int, Handling]
-    ) -> Sheet:
-        """Write the intent: the page's entry and row, before any byte of it leaves."""
-        book = self._book
-        log = book.me.log_of(ask.agreement)
+        self, intents: Sequence[_Intent]
+    ) -> list[tuple[PageRow, Opening] | DetenteError]:
+        """Write the intents: each page's entry and row, before any byte of it leaves."""
 
-        def work(tx: Tx) -> tuple[PageRow, Opening]:
-            # No page is written behind an act it does not know, nor past an instant at which
-            # the standing changes by itself: then "nothing covered after the order" can be read
-            # off the ledger alone (``ledger.md`` 1.2).
-            at_ms = book.now_ms()
-            acts, next_ms = int(tx.meta(acts_key(ask.agreement)) or 0), current.standing.next_ms
-            if acts != current.acts or (next_ms is not None and at_ms >= next_ms):
-                raise Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
-            # Not before the check above: what it refuses is undone, and this must not be.
-            self._outcomes.apply(tx)
-            index, opening = book.write_root_entry(
-                tx,
-                log,
-                "page",
-                gathered.root,
-                at_ms=at_ms,
-                collection=ask.collection,
-                party=ask.party,
-                count=gathered.count,
-                epoch=current.epoch,
-                st=tx.log_size(log),
-                verb=None if ask.what == "objects" else ask.what,
-                standing=current.standing.digest,
-            )
-            page = PageRow(
-                log=log,
-                index=index,
-                collection=collection_key(ask.agreement, ask.collection),
-                party=ask.party,
-                reader=ask.reader,
-                what=ask.what,
-                at_ms=at_ms,
-                epoch=current.epoch,
-                from_us=gathered.first_us,
-                until_us=gathered.until.us,
-                low=min(piece.a for piece in gathered.pieces),
-                high=max(piece.b for piece in gathered.pieces),
-                count=gathered.count,
-                root=gathered.root,
-                pieces=msgspec.json.encode((gathered.pieces, gathered.until)),
-                outcome="open",
-            )
-            tx.put_page(page)
-            return page, opening
+        def work(tx: Tx) -> list[tuple[PageRow, Opening] | DetenteError]:
+            # Once the standing is known to hold, and not before: what is refused writes nothing.
+            at_ms = self._book.now_ms()
+            held = [_holds(tx, intent.current, at_ms) for intent in intents]
+            if any(held):
+                self._outcomes.apply(tx)
+            moved = Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
+            return [
+                self._write(tx, intent, at_ms) if holds else moved
+                for intent, holds in zip(intents, held, strict=True)
+            ]
 
-        page, opening = await book.store.write(work)
-        return Sheet(
-            page=page, gathered=gathered, opening=opening, current=current, handlings=handlings
+        return await self._book.store.write(work)
+
+    def _write(self, tx: Tx, intent: _Intent, at_ms: int) -> tuple[PageRow, Opening]:
+        ask, current, gathered = intent.ask, intent.current, intent.gathered
+        log = self._book.me.log_of(ask.agreement)
+        index, opening = self._book.write_root_entry(
+            tx,
+            log,
+            "page",
+            gathered.root,
+            at_ms=at_ms,
+            collection=ask.collection,
+            party=ask.party,
+            count=gathered.count,
+            epoch=current.epoch,
+            st=tx.log_size(log),
+            verb=None if ask.what == "objects" else ask.what,
+            standing=current.standing.digest,
         )
+        page = PageRow(
+            log=log,
+            index=index,
+            collection=collection_key(ask.agreement, ask.collection),
+            party=ask.party,
+            reader=ask.reader,
+            what=ask.what,
+            at_ms=at_ms,
+            epoch=current.epoch,
+            from_us=gathered.first_us,
+            until_us=gathered.until.us,
+            low=min(piece.a for piece in gathered.pieces),
+            high=max(piece.b for piece in gathered.pieces),
+            count=gathered.count,
+            root=gathered.root,
+            pieces=msgspec.json.encode((gathered.pieces, gathered.until)),
+            outcome="open",
+        )
+        tx.put_page(page)
+        return page, opening
 
     def ended(self, page: PageRow, gathered: Gathered, ask: PageAsk, *, complete: bool) -> None:
         """Record how a send ended. A complete one moves the feed's mark, unless the reader
