@@ -26,6 +26,7 @@ STANDING, DECISION, AUTHORITY = "test_standing.py", "test_decision.py", "test_au
 TREE, KEYS, ENVELOPE, SEALED = "test_tree.py", "test_keys.py", "test_envelope.py", "test_sealed.py"
 CHECKPOINT, GATE, EXCHANGE = "test_checkpoint.py", "test_gate.py", "test_exchange.py"
 OUTCOMES, JSON, STIX = "test_outcomes.py", "test_json.py", "test_stix.py"
+SOURCE, SINK, CALLER = "test_source.py", "test_sink.py", "unit/wire/test_http.py"
 
 #: What is wrong; the module; the sound text; the faulty one; the test that is to find it.
 FAULTS = [
@@ -152,6 +153,48 @@ FAULTS = [
     ("An older agreement takes the place of the newer", "rules/standing.py",
      "opened is None or opened.agreement.version < act.agreement.version",
      "opened is None or True", STANDING),
+    ("A receipt that does not fit ends the whole request", "gateway/desk.py",
+     "error.sentence[:500]))", "error.sentence[:500])); break", EXCHANGE),
+    ("A partner that fails now has refused the receipts", "gateway/desk.py",
+     "except (Invalid, NotAuthorised, Missing, Conflict) as error:",
+     "except Exception as error:", EXCHANGE),
+    ("A receipt of another agreement's page counts", "gateway/desk.py",
+     "if receipt.origin != me.log_of(receipt.agreement):", "if False:", EXCHANGE),
+    ("A receipt that was refused is brought for ever", "gateway/exchange.py",
+     "left = tuple(one for one in now.receipts if one not in sent)", "left = now.receipts",
+     EXCHANGE),
+    ("A partner may answer with acts for ever", "gateway/exchange.py",
+     "for _ in range(ACT_PAGES_MAX):", "while True:", EXCHANGE),
+    ("A source's place is kept apart from the page's items", "gateway/source.py",
+     "await self._intake.publish(publication, keep)",
+     "await self._intake.publish(publication); "
+     "await self._parts.book.store.write(lambda tx: keep(tx, None))", SOURCE),
+    ("A source's round begins behind a page in the middle", "gateway/source.py",
+     "            next=envelope.next,", "            next=envelope.next, after=reached,", SOURCE),
+    ("A server that leads in circles is followed", "gateway/source.py",
+     "        or digest == state.digest\n", "", SOURCE),
+    ("A server may silence a link for good", "gateway/link.py",
+     "min(asked_ms, RETRY_AFTER_MS_MAX)", "asked_ms", SOURCE),
+    ("Slow sources take the sinks' room", "node.py",
+     "self.at_work_max - len(tasks)",
+     "self.at_work_max - sum(map(len, self._tasks.values()))", SOURCE),
+    ("A sink's send is not in the gate's register", "gateway/link.py",
+     "self.entry = self._gate.open(self._cleared, breaker)", "pass", SINK),
+    ("A send that an order was told is cut counts as whole", "gateway/link.py",
+     "        if not whole:\n", "        if False:\n", SINK),
+    ("A sink's mark moves while the server is at work", "gateway/sink.py",
+     "        if not status.complete:", "        if False:", SINK),
+    ("What a server took during a stop is sent again after it", "gateway/sink.py",
+     "self._accepted(tx, pending.log, pending.index)",
+     "tx.end_page(pending.log, pending.index, 'served')", SINK),
+    ("The pin of a server's key is not compared", "wire/http.py",
+     "if not hmac.compare_digest(found, target.pin):", "if False:", CALLER),
+    ("A name that leads to another machine gets plain HTTP", "wire/http.py",
+     "    if not place.tls and not target.insecure_http:\n        # ",
+     "    if False:\n        # ", CALLER),
+    ("Unpacking has no bound", "wire/http.py",
+     "unpack.decompress(bytes(talk.body), bytes_max + 1)",
+     "unpack.decompress(bytes(talk.body))", CALLER),
 ]  # fmt: skip
 
 

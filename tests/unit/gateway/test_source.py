@@ -55,8 +55,9 @@ async def _polled(
 ) -> tuple[SourceReport, Foreign, Sources]:
     sources = sources_of(here.node)
     async with foreign(*answers) as server:
-        await sources.add(source(server.url, **more), "")
-        return await sources.poll("s"), server, sources
+        settings = source(server.url, **more)
+        await sources.add(settings, "")
+        return await sources.poll(settings.name), server, sources
 
 
 def test_pages_follow_by_next_with_the_same_filters(tmp_path: Path) -> None:
@@ -179,22 +180,18 @@ def test_what_is_refused_is_named_and_counted_and_the_rest_taken(tmp_path: Path)
     quietly(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    ("after", "seconds"),
-    [("90", 90), ("0", 2.5), ("9999999", 86_400), ("soon", 2.5), ("-1", 2.5)],
-)
-def test_a_busy_server_is_left_alone_as_long_as_it_asks_up_to_a_bound(
-    tmp_path: Path, after: str, seconds: float
-) -> None:
+def test_a_busy_server_is_left_alone_as_long_as_it_asks_up_to_a_bound(tmp_path: Path) -> None:
     async def story(here: Site) -> None:
-        before = here.node.clock.now_us()
-        report, _, sources = await _polled(here, answer({}, 429, retry_after=after))
-        assert report.failure is not None
-        assert report.failure.code == "link.busy"
-        state = (await sources.show("s")).state
-        assert 0 <= state.due_us - before - seconds * 1e6 < 60e6
-        assert sources.due(state.due_us - 1) == []
-        assert sources.due(state.due_us) == ["s"]
+        asked = (("90", 90), ("0", 2.5), ("9999999", 86_400), ("soon", 2.5), ("-1", 2.5))
+        for after, seconds in asked:
+            before, name = here.node.clock.now_us(), f"s{after}"
+            report, _, sources = await _polled(here, answer({}, 429, retry_after=after), name=name)
+            assert report.failure is not None
+            assert report.failure.code == "link.busy"
+            state = (await sources.show(name)).state
+            assert 0 <= state.due_us - before - seconds * 1e6 < 60e6, after
+            assert sources.due(state.due_us - 1) == []
+            assert sources.due(state.due_us) == [name]
 
     quietly(tmp_path, story)
 
