@@ -57,8 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``sync_ms``: how often the node asks each partner for news; 0 means only on demand.
 
-    ``links_at_work_max``: how many sources are polled and sinks pushed to at a time; 0 means only
-    on demand.
+    ``links_at_work_max``: how many sources are polled at a time, and how many sinks pushed to; 0
+    means only on demand.
     """
 
     party: str

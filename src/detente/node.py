@@ -230,7 +230,8 @@ async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
 
 
 class LinkWork:
-    """Sources and sinks at work: starts what is due, so many at a time, and never waits for any.
+    """Sources and sinks at work: starts what is due, so many of each at a time, and never waits
+    for any. Sources whose servers are slow leave the sinks their room, and the other way round.
 
     ``at_work_max`` is 0 until the node serves: a command that opens a stopped node to ask it
     something must not begin to send.
@@ -243,17 +244,16 @@ class LinkWork:
             ("source", sources.due, sources.poll),
             ("sink", sinks.due, sinks.push),
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, set[asyncio.Task[None]]] = {"source": set(), "sink": set()}
 
     def begin(self, now_us: int) -> None:
         """Start what is due, as far as there is room."""
         for use, due, work in self._kinds:
-            for name in due(now_us):
-                if len(self._tasks) >= self.at_work_max:
-                    return
+            tasks = self._tasks[use]
+            for name in due(now_us)[: max(0, self.at_work_max - len(tasks))]:
                 task = asyncio.create_task(self._work(use, name, work))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
 
     async def _work(self, use: str, name: str, work: Callable[[str], Awaitable[object]]) -> None:
         try:
@@ -267,7 +267,7 @@ class LinkWork:
 
     async def stop(self) -> None:
         """Break off what is at work; each begins again from its last durable place."""
-        tasks = tuple(self._tasks)
+        tasks = [task for of_kind in self._tasks.values() for task in of_kind]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -259,6 +259,7 @@ class Links:
         self._use: Literal["source", "sink"] = use
         self._due: dict[str, int] = {}
         self._busy: set[str] = set()
+        self._adding = asyncio.Lock()
 
     async def load(self, due_us: Callable[[LinkRow], int]) -> None:
         """Learn from the store which links there are."""
@@ -282,9 +283,15 @@ class Links:
             hint=f"`detente {self._use} list` names them.",
         )
 
-    async def add(self, settings: LinkSettings, secret: str, row: LinkRow) -> None:
-        """Keep a new link. The secret is written first: a crash in between leaves a file that
-        nobody reads, and that the next attempt writes again."""
+    async def add(
+        self,
+        settings: LinkSettings,
+        secret: str,
+        row: LinkRow,
+        fits: Callable[[list[LinkRow]], None] = lambda _: None,
+    ) -> None:
+        """Keep a new link that ``fits`` beside those there are. The secret is written first: a
+        crash in between leaves a file that nobody reads, and that the next attempt writes again."""
         self._check_secret(settings, secret)
         remote = Remote(self._parts, settings, self._use)
         await asyncio.to_thread(self._parts.caller.check, remote.target())
@@ -298,17 +305,18 @@ class Links:
                 )
             if len(rows) >= LINKS_MAX:
                 raise Conflict("link.many", f"Expected fewer than {LINKS_MAX} {self._use}s.")
-
-        check(await self.rows())
-        if secret:
-            name = secret_name(self._use, settings.name)
-            await asyncio.to_thread(self._parts.secrets.put, name, secret)
+            fits(rows)
 
         def work(tx: Tx) -> None:
             check(tx.links(self._use))
             tx.put_link(row)
 
-        await self._parts.book.store.write(work)
+        async with self._adding:  # or of two of one name, one would leave the other its secret
+            check(await self.rows())
+            if secret:
+                name = secret_name(self._use, settings.name)
+                await asyncio.to_thread(self._parts.secrets.put, name, secret)
+            await self._parts.book.store.write(work)
         self._due[settings.name] = self._parts.book.clock.now_us()
 
     def _check_secret(self, settings: LinkSettings, secret: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from detente.errors import Conflict, DetenteError, NotAuthorised, PeerError
+from detente.errors import Broken, Conflict, DetenteError, NotAuthorised, PeerError
 from detente.gateway.deliver import Delivery, Nothing, Ready, Sheet
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.gather import PageAsk
@@ -145,15 +145,18 @@ class Sinks:
                 f"Expected a reader of {collection.name}, got {settings.party}.",
             )
         feed = (settings.agreement, settings.collection, settings.party)
-        for known in await self.views():
-            one = known.settings
-            if (one.agreement, one.collection, one.party) == feed and one.name != settings.name:
-                raise Conflict(
-                    "sink.feed-taken", f"Expected a feed without a sink, got that of {one.name}."
-                )
+
+        def check_free(rows: list[LinkRow]) -> None:
+            for one in (_view(row).settings for row in rows):
+                if (one.agreement, one.collection, one.party) == feed:
+                    raise Conflict(
+                        "sink.feed-taken",
+                        f"Expected a feed without a sink, got that of {one.name}.",
+                    )
+
         after_us = check_time(settings.added_after) // 1000 if settings.added_after else 0
         state = SinkState(after_us=max(0, after_us), limit=settings.page_objects)
-        await self._links.add(settings, secret, _row(settings, state))
+        await self._links.add(settings, secret, _row(settings, state), check_free)
         return SinkView(settings=settings, state=state)
 
     async def views(self) -> list[SinkView]:
@@ -242,6 +245,8 @@ class Sinks:
         )
         try:
             ready = await self._delivery.page(ask, _render)
+        except Broken:
+            raise  # this node's invariant, not the server's answer: the gate is to shut
         except DetenteError as error:
             raise RemoteError(error) from error
         if isinstance(ready, Nothing):

@@ -45,6 +45,9 @@ TOLD_MAX = 20
 _TOO_LARGE = ("link.answer-size", "stix.objects", "http.body_too_large", "link.page-size")
 #: Errors by which a server may mean that it no longer knows a ``next`` it gave.
 _NEXT_GONE = ("link.answer", "link.unknown-collection")
+#: A server that fails by itself (5xx) keeps its ``next`` this often in a row: it may only be down
+#: for a while, and a long round is not read again for that. Some fail so at a ``next`` they forgot.
+NEXT_FAILURES_MAX = 5
 
 
 class SourceSettings(LinkSettings, frozen=True, kw_only=True):
@@ -274,7 +277,10 @@ class Sources:
         )
         if error.code in _TOO_LARGE:
             state = msgspec.structs.replace(state, limit=max(1, state.limit // 2))
-        if state.next and error.code in _NEXT_GONE:
+        if state.next and (
+            error.code in _NEXT_GONE
+            or (error.code == "link.server" and failures >= NEXT_FAILURES_MAX)
+        ):
             # The round begins again where it began before: what is known is not taken twice.
             state = msgspec.structs.replace(state, next="", last="", digest="", still=0)
         data = encode(state)

@@ -221,6 +221,8 @@ def fault_of(answer: Answer) -> DetenteError | None:
         return Conflict("link.page-refused", words)
     if status in (429, 503):
         return Unavailable("link.busy", words)
+    if status >= 500:
+        return PeerError("link.server", words)
     return PeerError("link.answer", words)
 
 

@@ -43,7 +43,7 @@ def test_a_source_is_added_polled_shown_and_removed(tmp_path: Path) -> None:
             code, done = await run("source", "poll", folder, "out")
             assert (code, done["taken"], done["failure"]) == (0, 1, None)
             code, done = await run("source", "poll", folder, "out")
-            assert (code, done["failure"]["code"]) == (6, "link.answer")
+            assert (code, done["failure"]["code"]) == (6, "link.server")
             code, listed = await run("source", "list", folder)
             assert [one["state"]["taken"] for one in listed["sources"]] == [1]
             code, shown = await run("source", "show", folder, "out")

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from detente.errors import Conflict, Invalid, Missing, NotAuthorised
+from detente.errors import Broken, Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.sink import SinkReport, Sinks
 from detente.model import Choice, Scope
 from detente.node import NodeFolder, running_node
-from detente.ports import Call, PageRow
+from detente.ports import Answer as Taken
+from detente.ports import Call, PageRow, Watch
+from detente.wire.http import HTTPCaller
 from tests.unit.faces.kit import INWARD, Site, item, site
 from tests.unit.gateway.foreign import (
     ROOT,
@@ -176,6 +178,54 @@ def test_an_order_between_clearing_and_sending_leaves_nothing_to_be_sent(tmp_pat
     quietly(tmp_path, story)
 
 
+def test_an_order_takes_the_leave_to_send_on_from_what_is_under_way(tmp_path: Path) -> None:
+    """What the caller asks before each piece; the breaker comes on top."""
+
+    async def story(here: Site) -> None:
+        stood = []
+
+        class Asking(HTTPCaller):
+            async def call(self, call: Call, watch: Watch | None = None) -> Taken:
+                assert watch is not None
+                stood.append(watch.stands())
+                await here.order("suspend", "S1")
+                stood.append(watch.stands())
+                return await super().call(call, watch)
+
+        sinks = sinks_of(here.node, Asking())
+        await here.publish(item(1))
+        async with foreign() as server:
+            await sinks.add(sink(server.url), "")
+            await sinks.push("s")
+        assert stood == [True, False]
+
+    quietly(tmp_path, story)
+
+
+def test_a_page_that_an_order_was_told_is_cut_counts_as_cut_whatever_the_server_says(
+    tmp_path: Path,
+) -> None:
+    """The order falls between the server's answer and our taking it."""
+
+    async def story(here: Site) -> None:
+        class Late(HTTPCaller):
+            async def call(self, call: Call, watch: Watch | None = None) -> Taken:
+                found = await super().call(call, watch)
+                await here.order("suspend", "S1")
+                return found
+
+        sinks = sinks_of(here.node, Late())
+        await here.publish(item(1))
+        async with foreign(status()) as server:
+            await sinks.add(sink(server.url), "")
+            report = await sinks.push("s")
+        assert report.failure is not None
+        assert (report.failure.code, report.sent) == ("link.cut", 0)
+        assert [one.outcome for one in await pages_of(here)] == ["cut"]
+
+    quietly(tmp_path, story)
+
+
 def test_a_page_too_large_is_halved_and_a_single_object_passed_over(tmp_path: Path) -> None:
     async def story(here: Site) -> None:
         await here.publish(item(1), item(2), item(3))
@@ -288,7 +338,7 @@ def test_after_a_restart_what_was_not_answered_for_is_sent_again_and_nothing_els
 
 
 MISDEEDS: list[tuple[bytes, str]] = [
-    (answer({}, 500), "link.answer"),
+    (answer({}, 500), "link.server"),
     (answer({}, 400), "link.answer"),
     (answer({}, 403), "link.forbidden"),
     (answer({}, 429, retry_after="60"), "link.busy"),
@@ -336,6 +386,43 @@ def test_a_sink_is_for_a_reader_and_a_feed_has_one(tmp_path: Path) -> None:
         with pytest.raises(Conflict) as caught:
             await sinks.add(sink(url, name="t"), "")
         assert caught.value.code == "sink.feed-taken"
+        with pytest.raises(Conflict) as caught:
+            await sinks.add(sink(url), "")
+        assert caught.value.code == "link.known"
         assert [one.settings.name for one in await sinks.views()] == ["s"]
+
+    quietly(tmp_path, story)
+
+
+def test_of_two_sinks_for_a_feed_that_are_added_at_a_time_one_is_kept(tmp_path: Path) -> None:
+    async def story(here: Site) -> None:
+        sinks = sinks_of(here.node)
+        url = "http://127.0.0.1:1/collections/x/"
+        added = [sinks.add(sink(url, name=name), "") for name in ("s", "t")]
+        found = await asyncio.gather(*added, return_exceptions=True)
+        codes = [one.code for one in found if isinstance(one, Conflict)]
+        assert codes == ["sink.feed-taken"]
+        assert len(await sinks.views()) == 1
+
+    quietly(tmp_path, story)
+
+
+def test_a_broken_invariant_is_no_failure_of_the_server(tmp_path: Path) -> None:
+    """Whoever composes the node shuts the gate on it; a failure that is kept would hide it."""
+
+    async def story(here: Site) -> None:
+        sinks = sinks_of(here.node)
+
+        async def broken(*_: object) -> None:
+            raise Broken("store.entry", "Expected an entry, got none.")
+
+        await here.publish(item(1))
+        here.node.delivery.page = broken  # type: ignore[method-assign]  # a damaged store
+        async with foreign() as server:
+            await sinks.add(sink(server.url), "")
+            with pytest.raises(Broken):
+                await sinks.push("s")
+            assert server.connections == 0
+        assert (await sinks.show("s")).state.failure is None
 
     quietly(tmp_path, story)

@@ -13,7 +13,7 @@ import pytest
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.gateway.link import Pace, put_off_ms
 from detente.gateway.source import SourceReport, Sources
-from detente.node import NodeFolder, running_node
+from detente.node import LinkWork, NodeFolder, running_node
 from detente.ports import Call
 from detente.wire.http import HTTPCaller
 from tests.unit.faces.kit import COLLECTION, Site, item, site
@@ -115,7 +115,7 @@ MISDEEDS: list[tuple[list[Answer], str, int]] = [
     ([answer({}, 401)], "link.credentials", 0),
     ([answer({}, 403)], "link.forbidden", 0),
     ([answer({}, 404)], "link.unknown-collection", 0),
-    ([answer({}, 500)], "link.answer", 0),
+    ([answer({}, 500)], "link.server", 0),
     ([answer(b"", 301, location="http://127.0.0.1:1/")], "link.redirect", 0),
     ([answer(b"x" * 2_000_000)], "link.answer-size", 0),
     (
@@ -358,6 +358,26 @@ def test_a_next_the_server_forgot_begins_the_round_again(tmp_path: Path) -> None
     quietly(tmp_path, story)
 
 
+def test_a_server_that_fails_for_a_while_keeps_its_place_in_the_round(tmp_path: Path) -> None:
+    async def story(here: Site) -> None:
+        sources = sources_of(here.node)
+        failing = [answer({}, 500)] * 4
+        first = page([item(1)], more=True, following="a")
+        async with foreign(first, *failing, page([item(2)]), first, *failing) as server:
+            await sources.add(source(server.url), "")
+            for _ in range(4):
+                assert (await sources.poll("s")).failure is not None
+            assert (await sources.poll("s")).taken == 1
+            assert [one.query.get("next") for one in server.asked] == [None, *["a"] * 5]
+            # One that goes on failing is taken to have forgotten the place.
+            server.answers += [answer({}, 500), page([])]
+            for _ in range(6):
+                await sources.poll("s")
+            assert [one.query.get("next") for one in server.asked[6:]] == [None, *["a"] * 5, None]
+
+    quietly(tmp_path, story)
+
+
 def test_a_page_too_large_is_asked_for_in_halves(tmp_path: Path) -> None:
     async def story(here: Site) -> None:
         sources = sources_of(here.node, page_bytes_max=5_000)
@@ -465,6 +485,58 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
         assert not (tmp_path / "a" / "links").exists()
 
     quietly(tmp_path, story)
+
+
+def test_of_two_with_one_name_the_one_that_is_kept_keeps_its_secret(tmp_path: Path) -> None:
+    async def story(here: Site) -> None:
+        sources = sources_of(here.node)
+        added = [
+            sources.add(source(URL, auth="basic", user=user), f"secret of {user}") for user in "ab"
+        ]
+        found = await asyncio.gather(*added, return_exceptions=True)
+        assert [one.code for one in found if isinstance(one, Conflict)] == ["link.known"]
+        (view,) = await sources.views()
+        kept = (tmp_path / "a" / "links" / "source-s").read_text()
+        assert kept == f"secret of {view.settings.user}"
+
+    quietly(tmp_path, story)
+
+
+def test_sources_that_wait_for_their_servers_leave_the_sinks_their_room() -> None:
+    """So many of each at a time, and the next when one is done."""
+
+    class Links:
+        def __init__(self, *names: str) -> None:
+            self.waiting = list(names)
+            self.begun: list[str] = []
+            self.go = asyncio.Event()
+
+        def due(self, _now_us: int) -> list[str]:
+            return [name for name in self.waiting if name not in self.begun]
+
+        async def poll(self, name: str) -> None:
+            self.begun.append(name)
+            await self.go.wait()
+
+        push = poll
+
+    async def story() -> None:
+        sources, sinks = Links("a", "b", "c"), Links("x", "y", "z")
+        work = LinkWork(sources, sinks, lambda error: None)  # type: ignore[arg-type]  # as far as it asks
+        for at_work_max, begun in ((0, ([], [])), (2, (["a", "b"], ["x", "y"]))):
+            work.at_work_max = at_work_max
+            for _ in range(2):
+                work.begin(0)
+                await asyncio.sleep(0)
+            assert (sources.begun, sinks.begun) == begun
+        sinks.go.set()
+        while len(sinks.begun) < 3:
+            await asyncio.sleep(0)
+            work.begin(0)
+        assert sources.begun == ["a", "b"]
+        await work.stop()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_the_node_polls_by_itself_once_it_serves(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import uvloop
 
 from detente.errors import DetenteError, Invalid, PeerError, Unavailable
 from detente.ports import Answer, Breaker, Call, Target
-from detente.wire.http import HTTPCaller, pin_of
+from detente.wire.http import HTTPCaller, _check_reached, _place, pin_of
 from tests.unit.gateway.foreign import Authority, answer, foreign, never
 
 T = TypeVar("T")
@@ -69,6 +69,22 @@ def test_plain_http_to_this_machine_or_at_the_operators_word_is_taken() -> None:
     for address in ("http://127.0.0.1:1", "http://localhost", "http://[::1]:80"):
         HTTPCaller().check(Target(address=address))
     HTTPCaller().check(Target(address="http://192.0.2.1", insecure_http=True))
+
+
+def test_a_name_of_this_machine_that_leads_elsewhere_is_refused() -> None:
+    """What was really reached counts, before a byte is sent in the clear."""
+
+    class Reached(asyncio.BaseTransport):
+        def __init__(self, address: str) -> None:
+            super().__init__({"peername": (address, 80)})
+
+    target = Target(address="http://localhost")
+    for address in ("127.0.0.1", "127.8.9.1", "::1"):
+        _check_reached(Reached(address), target, _place(target))
+    for address in ("192.0.2.7", "2001:db8::1", "fe80::1%eth0"):
+        with pytest.raises(PeerError) as caught:
+            _check_reached(Reached(address), target, _place(target))
+        assert caught.value.code == "link.not-local"
 
 
 def test_trust_without_tls_is_refused() -> None:
