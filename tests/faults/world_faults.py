@@ -26,6 +26,7 @@ STANDING, DECISION, AUTHORITY = "test_standing.py", "test_decision.py", "test_au
 TREE, KEYS, ENVELOPE, SEALED = "test_tree.py", "test_keys.py", "test_envelope.py", "test_sealed.py"
 CHECKPOINT, GATE, EXCHANGE = "test_checkpoint.py", "test_gate.py", "test_exchange.py"
 OUTCOMES, JSON, STIX = "test_outcomes.py", "test_json.py", "test_stix.py"
+BEYOND, FEED = "test_taxii_beyond.py", "test_feed_property.py"
 SOURCE, SINK, CALLER = "test_source.py", "test_sink.py", "unit/wire/test_http.py"
 
 #: What is wrong; the module; the sound text; the faulty one; the test that is to find it.
@@ -56,7 +57,7 @@ FAULTS = [
     ("The gate does not ask the clock", "gateway/gate.py",
      "return self._clock.now_us() >= current.standing.next_ms * 1000", "return False", HAND),
     ("A page without a receipt counts as read", "gateway/deliver.py",
-     "complete and not ask.until_received and not ask.ids", "complete and not ask.ids",
+     "complete and not ask.until_received and ask.moves_mark", "complete and ask.moves_mark",
      OUTCOMES),
     ("A page that was cut counts as served", "gateway/outcomes.py",
      'outcome = "served" if end.complete else "cut"', 'outcome = "served"', OUTCOMES),
@@ -153,6 +154,18 @@ FAULTS = [
     ("An older agreement takes the place of the newer", "rules/standing.py",
      "opened is None or opened.agreement.version < act.agreement.version",
      "opened is None or True", STANDING),
+    ("A recalled object is read on", "rules/feed.py",
+     "grants += without(grant, [(handling, seq, seq + 1)]) if inside else [grant]",
+     "grants += [grant]", FEED),
+    ("A newer version that is held hides the older one", "gateway/versions.py",
+     "if block is None or not readable(", "if block is None or False and not readable(", BEYOND),
+    ("A manifest counts as given", "gateway/gather.py",
+     'return self.what == "objects" and not self.ids and passes', "return not self.ids and passes",
+     BEYOND),
+    ("A version that was passed over stands on the page", "gateway/gather.py",
+     "if found and (self._single or self._skipped):", "if found and self._single:", BEYOND),
+    ("A waiting reader misses what came while it looked", "gateway/bell.py",
+     "if self.heard(agreement, collection) != since:", "if False:", "test_bell.py"),
     ("A receipt that does not fit ends the whole request", "gateway/desk.py",
      "error.sentence[:500]))", "error.sentence[:500])); break", EXCHANGE),
     ("A partner that fails now has refused the receipts", "gateway/desk.py",

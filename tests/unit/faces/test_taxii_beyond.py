@@ -129,9 +129,9 @@ def test_pages_of_the_newest_are_full_and_each_object_comes_once(tmp_path: Path)
 
 def test_superseded_version_is_told_as_passed_over(tmp_path: Path) -> None:
     async def story(site: Site) -> None:
-        await site.publish(version(1, 2026), version(1, 2027), item(2))
+        await site.publish(item(3), version(1, 2026), version(1, 2027), item(2))
         async with site.client("K") as k:
-            assert names(await get(k, OBJECTS)) == ["2027", "item 2"]
+            assert names(await get(k, OBJECTS)) == ["item 3", "2027", "item 2"]
         lines = await site.node.ask.trace(item(1)["id"])
         assert [one.state for one in lines if one.party == "K"] == ["passed over", "sent"]
         assert [len(one.pages) for one in lines if one.party == "K"] == [0, 1]
