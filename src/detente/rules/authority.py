@@ -29,7 +29,7 @@ from detente.model import (
     digest,
     outside_all,
 )
-from detente.model.scope import DIMENSIONS
+from detente.model.scope import ANY, DIMENSIONS
 from detente.proof import Envelope, PublicKey, signers
 from detente.rules.standing import Standing, conditions_of, stops_of
 
@@ -326,17 +326,14 @@ def widens(directive: Directive, standing: Standing) -> bool:
             same = tuple(c.scope for c in conditions if c.template == condition.template)
             if outside_all((condition.scope,), stops + same):
                 return True
-        if (
-            old.until_ms is not None
-            and old.directive.verb != "halt"
-            and _ends_before(directive.end_ms, old.until_ms)
-        ):
+        # Whoever ends a stop sooner opens it: one without an end outlasts every end.
+        if old.directive.verb != "halt" and _ends_before(directive.end_ms, old.until_ms):
             return True
     return False
 
 
-def _ends_before(end_ms: int | None, until_ms: int) -> bool:
-    return end_ms is not None and end_ms < until_ms
+def _ends_before(end_ms: int | None, until_ms: int | None) -> bool:
+    return end_ms is not None and (until_ms is None or end_ms < until_ms)
 
 
 def required_verbs(directive: Directive, standing: Standing) -> tuple[str, ...]:
@@ -456,7 +453,16 @@ def _check_directive_form(directive: Directive, agreement: Agreement) -> None:
 
 def _check_scope(scope: Scope, agreement: Agreement, issuer: str, path: str) -> None:
     """Every value outright named must be one the agreement knows: a misspelt unit or kind would
-    silently stop nothing (L01, L02)."""
+    silently stop nothing (L01, L02). Nor may it name ways out: a flow is stopped whole, whichever
+    way its items would leave, so an order for one way alone would say what does not happen."""
+    if scope.act != ANY:
+        raise Invalid(
+            "directive.act",
+            f"Expected no `act`, got {', '.join(scope.act.only or scope.act.excluding or ())}: an "
+            "order holds for every way in which items can leave.",
+            hint="Limit it by party, unit, collection, kind, marking or purpose.",
+            path=f"{path}.act",
+        )
     known: dict[str, set[str]] = {
         "party": {member.party for member in agreement.members} - {issuer},
         "unit": {unit for member in agreement.members for unit in member.units},

@@ -1,6 +1,6 @@
 """Decision: may an item of this handling go to this party now?
 
-One pure function of the standing, the handling and the way out. It is asked once per handling
+One pure function of the standing and the handling. It is asked once per handling
 and standing, never per item. Three outcomes: release, hold, refuse, each with coded reasons that
 name their source. Unknown, unverifiable or failed means hold.
 """
@@ -41,10 +41,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     assurances: tuple[str, ...] = ()
 
 
-def decide(
-    standing: Standing, handling: Handling, *, sender: str, recipient: str, act: str = "pull"
-) -> Decision:
-    """Decide for items of ``handling`` that ``sender`` would give to ``recipient``.
+def decide(standing: Standing, handling: Handling, *, sender: str, recipient: str) -> Decision:
+    """Decide for items of ``handling`` that ``sender`` would give to ``recipient``, whichever way
+    they would leave: who fetches, is sent to, or is shown is stopped alike.
 
     Strongest outcome first: what the agreement rules out is refused; what is not in force,
     unknown or stopped is held; what is conditioned waits for its assurance; the rest is
@@ -62,9 +61,9 @@ def decide(
     if refusals:
         return Decision(outcome="refuse", reasons=refusals)
     holds = _marking_holds(agreement, handling)
-    stops = _stopping(standing, agreement, handling, (sender, recipient, act))
+    stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
-    conditions = _conditions(standing, handling, (sender, recipient, act))
+    conditions = _conditions(standing, handling, (sender, recipient))
     missing = tuple(reason for reason, promise in conditions if promise is None)
     if holds or missing:
         return Decision(
@@ -81,7 +80,7 @@ def decide(
     ]
     kind = agreement.kind(handling.kind)
     if kind is not None and kind.exempt:
-        passed = _passed_by(standing, handling, (sender, recipient, act))
+        passed = _passed_by(standing, handling, (sender, recipient))
         reasons += [
             Reason(
                 code="exempt",
@@ -175,19 +174,20 @@ def _marking_holds(agreement: Agreement, handling: Handling) -> tuple[Reason, ..
     return tuple(found)
 
 
-def _seen_by(order: Order, handling: Handling, way: tuple[str, str, str]) -> tuple[Cell, ...]:
+def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:
     """The cells of this flow from the standpoint of the order's issuer; none if it is neither
     sender nor recipient, for a party orders its own sending and receiving only (R24)."""
-    sender, recipient, act = way
+    sender, recipient = way
+    # Which way out is asked makes no difference: an order's boxes hold for all (``standing``).
     if order.directive.issuer == sender:
-        return handling.cells(party=recipient, direction="out", act=act)
+        return handling.cells(party=recipient, direction="out", act="pull")
     if order.directive.issuer == recipient:
-        return handling.cells(party=sender, direction="in", act=act)
+        return handling.cells(party=sender, direction="in", act="pull")
     return ()
 
 
 def _stopping(
-    standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str, str]
+    standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str]
 ) -> tuple[Order, ...]:
     kind = agreement.kind(handling.kind)
     exempt = kind is not None and kind.exempt
@@ -205,7 +205,7 @@ def _stopping(
 
 
 def _passed_by(
-    standing: Standing, handling: Handling, way: tuple[str, str, str]
+    standing: Standing, handling: Handling, way: tuple[str, str]
 ) -> tuple[Order, ...]:
     """Orders that would stop the item if it were of another kind: what it is exempt from."""
     return tuple(
@@ -220,10 +220,10 @@ def _passed_by(
 
 
 def _conditions(
-    standing: Standing, handling: Handling, way: tuple[str, str, str]
+    standing: Standing, handling: Handling, way: tuple[str, str]
 ) -> list[tuple[Reason, Promise | None]]:
     """Each condition that covers the handling, with the promise that meets it or None."""
-    sender, recipient, _ = way
+    sender, recipient = way
     giver_of = {sender: recipient, recipient: sender}
     kind = standing.agreement.kind(handling.kind) if standing.agreement else None
     exempt = kind is not None and kind.exempt

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from detente.model import (
     Agreement,
@@ -26,7 +27,7 @@ from detente.model import (
     digest,
     without,
 )
-from detente.model.scope import Choice
+from detente.model.scope import ANY, Choice
 
 __all__ = [
     "Act",
@@ -88,7 +89,11 @@ Act = CharterSet | AgreementOpened | DirectiveEffect | AssuranceGiven | Assuranc
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A directive with its span of force, end excluded; ``until_ms`` None: until further act."""
+    """A directive with its span of force, end excluded; ``until_ms`` None: until further act.
+
+    ``stops`` and the scopes of ``conditions`` hold for every way in which an item can leave, also
+    where the directive names only some: what is stopped one way must not leave another.
+    """
 
     directive: Directive
     digest: str
@@ -223,8 +228,11 @@ def _orders(effects: list[DirectiveEffect]) -> list[Order]:
                 digest=effect.digest,
                 since_ms=since[directive.id],
                 until_ms=min(ends, default=None),
-                stops=stops_of(directive),
-                conditions=conditions_of(directive),
+                stops=tuple(replace(box, act=ANY) for box in stops_of(directive)),
+                conditions=tuple(
+                    replace(one, scope=replace(one.scope, act=ANY))
+                    for one in conditions_of(directive)
+                ),
             )
         )
     return orders

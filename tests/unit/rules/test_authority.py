@@ -179,6 +179,8 @@ def test_directive_counts_from_its_draft_to_before_its_signing_ends(at_ms: int, 
         ({"scope": Scope(party=Choice.of("A"))}, "directive.party-unknown"),
         ({"scope": Scope(collection=Choice.of("z"))}, "directive.collection-unknown"),
         ({"scope": Scope(purpose=Choice.of("z"))}, "directive.purpose-unknown"),
+        ({"scope": Scope(act=Choice.of("push"))}, "directive.act"),
+        ({"scope": Scope(act=Choice.but("view"))}, "directive.act"),
         ({"verb": "narrow"}, "directive.incomplete"),
         ({"verb": "condition"}, "directive.incomplete"),
         ({"verb": "resume"}, "directive.incomplete"),
@@ -255,6 +257,16 @@ def test_order_that_leaves_anything_open_needs_the_power_to_resume(
     if "ZZZ" not in str(fields):
         assert enacted(order, *HEADS, on=on) == ("authority.quorum" if wider else "ok")
         assert enacted(order, *ALL, on=on) == "ok"
+
+
+@pytest.mark.parametrize(("end_ms", "wider"), [(AT + 10, True), (None, False)])
+def test_order_without_an_end_is_not_ended_by_one_that_ends_soon(
+    end_ms: int | None, wider: bool
+) -> None:
+    on = standing(effect(directive("D1"), AT))
+    order = directive("D2", end_ms=end_ms, supersedes=("D1",))
+    assert widens(order, on) is wider
+    assert enacted(order, *HEADS, on=on) == ("authority.quorum" if wider else "ok")
 
 
 def test_quorum_may_end_a_halt_earlier_by_a_stop_of_the_same_cells() -> None:
