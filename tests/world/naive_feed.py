@@ -140,8 +140,6 @@ class NaiveFeed:
         """``page`` are copies of the rows as they were when the page was made."""
         for then in page:
             row = self.rows[then.seq]
-            if row.state == "recalled":
-                continue
             if not (row.state == "granted" and row.given):
                 row.state, row.tick, row.reviewed = "granted", then.tick, then.reviewed
                 row.given = True
@@ -153,9 +151,6 @@ class NaiveFeed:
                 row.state == "held" or (under_review and row.state == "under review")
             ):
                 row.state = "expired"
-
-    def recall(self, seq: int) -> None:
-        self.rows[seq].state = "recalled"
 
     def review(self, seq: int, verdict: str) -> str:
         """``done``, or why not."""

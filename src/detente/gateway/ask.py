@@ -12,7 +12,7 @@ import msgspec
 from detente.errors import Missing
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.deliver import PEER
-from detente.gateway.feeds import decide_for, decode_feed, feed_parties
+from detente.gateway.feeds import count_of, decide_for, decode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.gateway.outcomes import Outcomes
 from detente.model import Agreement, Handling, decode, object_key
@@ -188,10 +188,12 @@ class Ask:
             end = view.collection(row.collection).end
             states: dict[int, dict[str, int]] = {}
             for one in ranges(feed, end):
-                count = view.count(row.collection, one.handling, one.a, one.b)
-                if count:
-                    of = states.setdefault(one.handling, {})
-                    of[one.state] = of.get(one.state, 0) + count
+                whole = view.count(row.collection, one.handling, one.a, one.b)
+                count = count_of(view, row.collection, one)
+                of = states.setdefault(one.handling, {}) if whole else {}
+                for state, number in ((one.state, count), ("recalled", whole - count)):
+                    if number:
+                        of[state] = of.get(state, 0) + number
             outcomes = dict(feed.outcomes)
             for number, handling in _handlings(view, row.collection).items():
                 if number not in states:
@@ -289,7 +291,11 @@ class Ask:
                     unit=handling.unit,
                     purpose=handling.purpose,
                     grade=handling.grade,
-                    state=_item_state(feed, number, seq, pages),
+                    state=(
+                        "recalled"
+                        if view.recalled(key, seq, seq + 1)
+                        else _item_state(feed, number, seq, pages)
+                    ),
                     added_us=block.added_us[seq - block.first],
                     reasons=_words(decision.reasons),
                     pages=tuple(
@@ -314,8 +320,6 @@ def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
     pages = [page for page in pages if page.what == "objects"]
     state = state_of(feed, number, seq)
     outcomes = {page.outcome for page in pages}
-    if state == "recalled":
-        return state
     if "received" in outcomes:
         return "received"
     # A partner's gateway answers with a receipt; until it does, nobody knows whether the page
@@ -425,7 +429,8 @@ def _entries(view: View, key: str, handling: int, a: int, b: int) -> Iterable[tu
         block = view.block(key, seq) if seq is not None and seq < b else None
         if seq is None or block is None:
             return
-        yield block.raw(seq), block.added_us[seq - block.first]
+        if not view.recalled(key, seq, seq + 1):
+            yield block.raw(seq), block.added_us[seq - block.first]
         a = seq + 1
 
 

@@ -17,10 +17,11 @@ import msgspec
 
 from detente.errors import Conflict, DetenteError, Missing, Unavailable
 from detente.gateway.book import Book, acts_key, collection_key
-from detente.gateway.feeds import decode_feed, encode_feed
+from detente.gateway.feeds import decode_feed, encode_feed, has_feed
 from detente.gateway.gate import Cleared, Current, Gate, Shipment
 from detente.gateway.gather import Gathered, Kept, PageAsk, gather, no_feed
 from detente.gateway.outcomes import Outcomes, PageEnd
+from detente.gateway.recall import recalls_of
 from detente.gateway.stopped import stopped_of
 from detente.gateway.together import Together
 from detente.model import Handling
@@ -83,12 +84,15 @@ class _Intent(msgspec.Struct, frozen=True):
     gathered: Gathered
 
 
-def _holds(tx: Tx, current: Current, at_ms: int) -> bool:
-    """True if a page may be written under this standing now: not behind an act it does not know,
-    nor past an instant at which it changes by itself. So "nothing covered after the order" can be
-    read off the ledger alone (``ledger.md`` 1.2)."""
+def _holds(tx: Tx, intent: _Intent, at_ms: int) -> bool:
+    """True if a page may be written under its standing now: not behind an act it does not know,
+    nor past an instant at which it changes by itself, nor behind a recall. So "nothing covered
+    after the order" can be read off the ledger alone (``ledger.md`` 1.2)."""
+    current, ask = intent.current, intent.ask
     next_ms = current.standing.next_ms
     if int(tx.meta(acts_key(current.agreement)) or 0) != current.acts:
+        return False
+    if recalls_of(tx, collection_key(ask.agreement, ask.collection)) != intent.gathered.recalls:
         return False
     return next_ms is None or at_ms < next_ms
 
@@ -120,9 +124,7 @@ class Delivery:
             await self._gate.settled(ask.agreement)
             if self._gate.overdue(ask.agreement):
                 await self._tick()
-            current = self._gate.current(ask.agreement)
-            if current is None:
-                raise no_feed(ask)
+            current = self._current(ask)
             gathered, handlings = await self._looks.ask(ask)
             if gathered is None:
                 return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
@@ -147,6 +149,7 @@ class Delivery:
                 until_us=gathered.until.us,
                 handlings=frozenset(number for number, _ in gathered.runs),
                 chunks=chunks,
+                recalls=gathered.recalls,
             )
             try:
                 cleared = self._gate.clear(shipment, epoch=current.epoch)
@@ -161,13 +164,21 @@ class Delivery:
         await self._gate.settled(ask.agreement)
         if self._gate.overdue(ask.agreement):
             await self._tick()
-        current = self._gate.current(ask.agreement)
-        if current is None:
-            raise no_feed(ask)
+        current = self._current(ask)
         gathered, _ = await self._looks.ask(ask)
         if gathered is None:
             return Nothing(stopped=stopped_of(current, self._book.me.party, ask))
         return gathered
+
+    def _current(self, ask: PageAsk) -> Current:
+        """The standing in use, if the agreement in it lets the party read there at all. The feed
+        of a party that has been left out lies in the store still."""
+        current = self._gate.current(ask.agreement)
+        terms = current.standing.agreement if current else None
+        own = self._book.me.party
+        if current is None or terms is None or not has_feed(terms, own, ask.collection, ask.party):
+            raise no_feed(ask)
+        return current
 
     async def _gather(self, asks: Sequence[PageAsk]) -> list[_Looked | DetenteError]:
         """The next page for each of these readers, out of one look into the store. Readers of one
@@ -194,7 +205,7 @@ class Delivery:
         def work(tx: Tx) -> list[tuple[PageRow, Opening] | DetenteError]:
             # Once the standing is known to hold, and not before: what is refused writes nothing.
             at_ms = self._book.now_ms()
-            held = [_holds(tx, intent.current, at_ms) for intent in intents]
+            held = [_holds(tx, intent, at_ms) for intent in intents]
             if any(held):
                 self._outcomes.apply(tx)
             moved = Conflict("gate.moved", "Expected the standing to hold, got a newer one.")

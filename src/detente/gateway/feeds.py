@@ -10,29 +10,31 @@ import msgspec
 
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.gate import Current
-from detente.model import Agreement, Handling, decode
+from detente.model import Agreement, Collection, Handling, decode
 from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide
 from detente.rules.feed import (
     Feed,
     Outcome,
+    Range,
     change,
     expire,
     first_seen,
     open_feed,
     ranges,
-    recall,
 )
 
 __all__ = [
     "Change",
     "change_feeds",
+    "count_of",
     "covered_by",
     "decide_for",
     "decode_feed",
     "encode_feed",
     "expire_feeds",
     "feed_parties",
+    "has_feed",
     "see_handling",
 ]
 
@@ -63,14 +65,28 @@ def feed_parties(agreement: Agreement, own: str) -> list[tuple[str, str]]:
     """Every (collection name, party) that has a feed on this node: the readers of what the node
     sends or keeps for others; its own party's, which reads its own copy; and that of a sender
     without a gateway that is named among its own readers, which reads back what it wrote."""
-    found = []
-    for collection in agreement.collections:
-        if own == collection.sender or own in collection.readers:
-            parties = {own, *(collection.readers if own == collection.sender else ())}
-            if collection.sender in collection.readers:
-                parties.add(collection.sender)
-            found += [(collection.name, party) for party in sorted(parties)]
-    return found
+    return [
+        (collection.name, party)
+        for collection in agreement.collections
+        for party in sorted({own, collection.sender, *collection.readers})
+        if _reads(collection, own, party)
+    ]
+
+
+def has_feed(agreement: Agreement, own: str, collection: str, party: str) -> bool:
+    """True if the party has a feed of that collection on this node (as in ``feed_parties``)."""
+    found = agreement.collection(collection)
+    return found is not None and found.name == collection and _reads(found, own, party)
+
+
+def _reads(collection: Collection, own: str, party: str) -> bool:
+    if own != collection.sender and own not in collection.readers:
+        return False
+    if party == own:
+        return True
+    return party in collection.readers and (
+        own == collection.sender or party == collection.sender
+    )
 
 
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
@@ -125,40 +141,38 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
 def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
     """Bring every feed of the agreement to the standing; the ledger entries this makes.
 
-    What has expired is moved out first, so that a resumption cannot release it (R27).
+    What has expired is moved out first, so that a resumption cannot release it, and again
+    afterwards: what is kept back from now on may have outlived its time already (R27). A party
+    that an agreement leaves out keeps its feed, in which everything is refused.
     """
     agreement = change_.current.standing.agreement
     if agreement is None:
         return []
     entries: list[bytes] = []
-    for row, made in expire_feeds(tx, change_, book):
-        tx.put_feed(row)
-        entries += made
-    stored = {
-        (row.collection, row.party): row for row in tx.feeds(collection_key(agreement.id, ""))
-    }
     clocks: dict[str, int] = {}
-    for name, party in feed_parties(agreement, change_.party):
-        key = collection_key(agreement.id, name)
-        handlings = _handlings(tx, key)
-        outcomes = _outcomes(handlings, change_.current, change_.party, party)
-        old = stored.get((key, party))
-        if old is None:
-            own = stored.get((key, change_.party))
-            feed = _joined(outcomes, decode_feed(own.value) if own else None)
-            tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
-            continue
-        state = tx.collection(key)
+    prefix = collection_key(agreement.id, "")
+    stored = {(row.collection, row.party): decode_feed(row.value) for row in tx.feeds(prefix)}
+    named = [
+        (collection_key(agreement.id, name), party)
+        for name, party in feed_parties(agreement, change_.party)
+    ]
+    shelves = {key: _Shelf(tx, key, change_) for key in dict.fromkeys(k for k, _ in named)}
+    for key, party in dict.fromkeys((*named, *stored)):
+        shelf = shelves.setdefault(key, _Shelf(tx, key, change_))
+        outcomes = _outcomes(shelf.handlings, change_.current, change_.party, party)
+        before = stored.get((key, party))
+        feed, told = shelf.expired(before or open_feed(outcomes), party, book)
         feed, clock_us = change(
-            decode_feed(old.value),
+            feed,
             outcomes,
-            end=state.end,
-            base_us=max(change_.now_us, state.last_us + 1),
-            review=_reviewed(agreement, handlings),
+            end=shelf.end,
+            base_us=max(change_.now_us, shelf.last_us + 1),
+            review=shelf.reviewed,
         )
-        value = encode_feed(feed)
-        if value != old.value:
-            tx.put_feed(FeedRow(collection=key, party=party, value=value))
+        feed, more = shelf.expired(feed, party, book)
+        entries += told + more
+        if feed != before:
+            tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
             clocks[key] = max(clocks.get(key, 0), clock_us)
     for key, clock_us in clocks.items():
         # Late blocks of several parties may overlap in time: each is readable by its own party
@@ -167,40 +181,62 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
     return entries
 
 
-def _joined(outcomes: dict[int, Outcome], own: Feed | None) -> Feed:
-    """The feed of a party that joins: the whole history, but for what was taken back."""
-    feed = open_feed(outcomes)
-    for stay in own.stays if own else ():
-        if stay.state == "recalled":
-            for seq in range(stay.a, stay.b):
-                feed = recall(feed, stay.handling, seq)
-    return feed
-
-
-def _reviewed(agreement: Agreement, handlings: dict[int, Handling]) -> frozenset[int]:
-    kinds = {kind.id for kind in agreement.kinds if kind.held == "review"}
-    return frozenset(number for number, handling in handlings.items() if handling.kind in kinds)
-
-
 def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow, list[bytes]]]:
     """The feeds in which something kept back has outlived its kind's time, as they become, with
     the ledger entries that record it. Nothing is written here."""
     agreement = change_.current.standing.agreement
-    if agreement is None:
+    if agreement is None or not any(kind.expire_after_ms for kind in agreement.kinds):
         return []
-    spans = {k.id: k.expire_after_ms for k in agreement.kinds if k.expire_after_ms is not None}
     found = []
-    for row in view.feeds(collection_key(agreement.id, "")) if spans else ():
-        feed = before = decode_feed(row.value)
-        waiting = {stay.handling for stay in feed.stays if stay.state == "held"}
+    shelves: dict[str, _Shelf] = {}
+    for row in view.feeds(collection_key(agreement.id, "")):
+        before = decode_feed(row.value)
+        if row.collection not in shelves:
+            shelves[row.collection] = _Shelf(view, row.collection, change_)
+        feed, entries = shelves[row.collection].expired(before, row.party, book)
+        if feed != before:
+            new = FeedRow(collection=row.collection, party=row.party, value=encode_feed(feed))
+            found.append((new, entries))
+    return found
+
+
+def count_of(view: View, key: str, one: Range) -> int:
+    """How many entries a range of a feed has, without those that were taken back."""
+    found = view.count(key, one.handling, one.a, one.b)
+    return found and found - view.count_recalled(key, one.handling, one.a, one.b)
+
+
+class _Shelf:
+    """One collection as its feeds are brought to a standing: read once for all parties."""
+
+    def __init__(self, view: View, key: str, change_: Change) -> None:
+        self._view, self._key = view, key
+        state = view.collection(key)
+        self.end, self.last_us = state.end, state.last_us
+        self.handlings = _handlings(view, key)
+        terms = change_.current.standing.agreement
+        kinds = {kind.id: kind for kind in terms.kinds} if terms else {}
+        self.reviewed = frozenset(
+            number
+            for number, handling in self.handlings.items()
+            if handling.kind in kinds and kinds[handling.kind].held == "review"
+        )
+        #: For each handling that loses its worth in hold: the first entry still young enough.
+        self._young: dict[int, int] = {}
+        for number, handling in self.handlings.items():
+            kind = kinds.get(handling.kind)
+            if kind is not None and kind.expire_after_ms is not None:
+                old_us = change_.now_us - kind.expire_after_ms * 1000
+                self._young[number] = view.seq_after(key, old_us)
+
+    def expired(self, feed: Feed, party: str, book: Book) -> tuple[Feed, list[bytes]]:
+        """The feed without what has been kept back for too long, and the entries that say so."""
         entries: list[bytes] = []
-        for number, handling in _handlings(view, row.collection).items():
-            span_ms = spans.get(handling.kind)
-            if span_ms is None or number not in waiting:
-                continue
-            upto = view.seq_after(row.collection, change_.now_us - span_ms * 1000)
+        waiting = {stay.handling for stay in feed.stays if stay.state == "held"}
+        for number in sorted(waiting & self._young.keys()):
+            upto = self._young[number]
             count = sum(
-                view.count(row.collection, number, one.a, one.b)
+                count_of(self._view, self._key, one)
                 for one in ranges(feed, upto)
                 if one.handling == number and one.state == "held"
             )
@@ -209,13 +245,10 @@ def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow,
                 entries.append(
                     book.entry(
                         "expire",
-                        collection=split_key(row.collection)[1],
-                        party=row.party,
-                        kind=handling.kind,
+                        collection=split_key(self._key)[1],
+                        party=party,
+                        kind=self.handlings[number].kind,
                         count=count,
                     )
                 )
-        if feed != before:
-            new = FeedRow(collection=row.collection, party=row.party, value=encode_feed(feed))
-            found.append((new, entries))
-    return found
+        return feed, entries

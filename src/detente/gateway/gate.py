@@ -50,6 +50,7 @@ class Shipment(msgspec.Struct, frozen=True, kw_only=True):
     """What is about to leave: which page of which feed, its bytes in pieces, and what is in it.
 
     ``log`` and ``index`` name the page's entry in the ledger, written before this exists.
+    ``recalls`` is how many recalls its collection had seen when it was gathered.
     """
 
     agreement: str
@@ -60,6 +61,7 @@ class Shipment(msgspec.Struct, frozen=True, kw_only=True):
     until_us: int
     handlings: frozenset[int]
     chunks: tuple[bytes, ...]
+    recalls: int = 0
 
 
 class _Seal:
@@ -117,6 +119,7 @@ class Gate:
         self._current: dict[str, Current] = {}
         self._closing: dict[str, asyncio.Event] = {}
         self._sends: dict[int, Send] = {}
+        self._recalls: dict[str, int] = {}
         self._shut: Broken | None = None
 
     # --- what is current -----------------------------------------------------------------
@@ -162,6 +165,7 @@ class Gate:
             or current.epoch != epoch
             or shipment.agreement in self._closing
             or self.overdue(shipment.agreement)
+            or self._outdated(shipment)
         ):
             raise Conflict("gate.moved", f"Expected epoch {epoch} to be current, got another.")
         return Cleared(_SEAL, shipment, epoch, self._stands)
@@ -186,6 +190,7 @@ class Gate:
         # The clearance may be older than this call: between the two an order may have begun.
         current = self._current.get(cleared.shipment.agreement)
         moved = current is None or current.epoch != cleared.epoch
+        moved = moved or self._outdated(cleared.shipment)
         if moved or cleared.shipment.agreement in self._closing or not cleared.stands():
             raise Conflict("gate.moved", "Expected the clearance to stand, got a newer epoch.")
         if id(cleared) in self._sends:
@@ -194,6 +199,10 @@ class Gate:
         send = Send(cleared, breaker)
         self._sends[id(cleared)] = send
         return send
+
+    def _outdated(self, shipment: Shipment) -> bool:
+        """True if something was taken back since the shipment was gathered."""
+        return shipment.recalls < self._recalls.get(shipment.collection, 0)
 
     def done(self, send: Send) -> bool:
         """Take a send off the register; True if it ended by itself, False if it was cut."""
@@ -239,6 +248,19 @@ class Gate:
         await asyncio.gather(*(send.breaker.ended() for send in hit))
         return tuple(
             Cut(log=send.cleared.shipment.log, index=send.cleared.shipment.index) for send in hit
+        )
+
+    async def recall(
+        self, agreement: str, collection: str, recalls: int, handlings: frozenset[int]
+    ) -> None:
+        """Something of these handlings was taken back, as the collection's recall of this number:
+        no page gathered before leaves from here on, and those under way are broken off."""
+        self._recalls[collection] = max(recalls, self._recalls.get(collection, 0))
+        await self.cut(
+            agreement,
+            lambda s: (
+                s.collection == collection and s.recalls < recalls and bool(s.handlings & handlings)
+            ),
         )
 
     def settle(self, agreement: str) -> None:

@@ -18,6 +18,7 @@ from detente.errors import Missing
 from detente.gateway.book import collection_key
 from detente.gateway.feeds import decode_feed
 from detente.gateway.outcomes import numbers_of
+from detente.gateway.recall import recalls_of
 from detente.gateway.versions import VersionPicker, Versions
 from detente.model import Handling, decode, object_key
 from detente.ports import Block, View
@@ -60,7 +61,8 @@ class PageAsk(msgspec.Struct, frozen=True, kw_only=True):
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     """The entries of a page. ``pieces`` are slices of grants; ``runs`` say which handling how
     many objects in a row have; times are feed times. ``first_size`` is the length of the first
-    object in ``body``. ``rows`` (bytes and feed time of each) are there only where the page is
+    object in ``body``. ``recalls`` is the number of recalls that were left out so far (``recall``).
+    ``rows`` (bytes and feed time of each) are there only where the page is
     not of objects; then ``body`` is empty."""
 
     body: bytes
@@ -72,6 +74,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     until: Point
     more: bool
     first_size: int
+    recalls: int = 0
     rows: tuple[tuple[bytes, int], ...] = ()
 
 
@@ -177,6 +180,7 @@ class _Gather:
         self._single = wanted is not None or (picker is not None and picker.one_by_one)
         self._bulk = not self._single and not self._rows
         self._end = view.collection(self._key).end
+        self._recalls = recalls_of(view, self._key)
         self._stretches: list[_Stretch] = []
         self._pieces: list[Grant] = []
         self._count = 0
@@ -209,7 +213,10 @@ class _Gather:
         return True
 
     def _all_fit(self, a: int, b: int) -> bool:
-        """True if no entry of the range has other versions, so that nobody's choice matters."""
+        """True if every entry of the range is for everybody: none has other versions, so that
+        nobody's choice matters, and none was taken back."""
+        if self._recalls and self._view.recalled(self._key, a, b):
+            return False
         return self._picker is None or not self._view.twins(self._key, a, b)
 
     def _walk(self, grant: Grant, a: int, b: int) -> int:
@@ -234,12 +241,15 @@ class _Gather:
         return a
 
     def _out(self, block: Block, a: int, b: int) -> Sequence[int]:
-        """The entries of a range within a block that are not asked for."""
-        if self._picker is None or self._single:
+        """The entries of a range within a block that are not asked for, or were taken back."""
+        if self._single or (self._picker is None and not self._recalls):
             return ()
         first, last = block.first, block.first + block.count
         if self._left_out[0] != (first, last):
-            self._left_out = (first, last), self._picker.out(block, first, last)
+            left = self._picker.out(block, first, last) if self._picker else ()
+            if self._recalls and (gone := self._view.recalled(self._key, first, last)):
+                left = sorted({*left, *gone})
+            self._left_out = (first, last), left
         found = self._left_out[1]
         return found[bisect_left(found, a) : bisect_left(found, b)]
 
@@ -254,23 +264,21 @@ class _Gather:
             block = None if seq is None else self._view.block(self._key, seq)
             if seq is None or block is None:
                 return None
-            if self._picker is None or self._asked(self._picker, block, seq):
+            if not self._single and not self._out(block, seq, seq + 1):
+                return seq
+            held = not self._single or self._picker is None or self._picker.may_hold(block)
+            if self._single and held and self._fits(handlings, seq):
                 return seq
             self._skipped = True
-            whole = self._single and not self._picker.may_hold(block)
-            a = block.first + block.count if whole else seq + 1
+            a = seq + 1 if held else block.first + block.count
         return None
-
-    def _asked(self, picker: VersionPicker, block: Block, seq: int) -> bool:
-        if self._single:
-            return picker.may_hold(block) and picker.fits(block, seq)
-        return not self._out(block, seq, seq + 1)
 
     def _fits(self, handlings: frozenset[int], seq: int) -> bool:
         block = self._view.block(self._key, seq)
         return (
             block is not None
             and block.handlings[seq - block.first] in handlings
+            and not (self._recalls and self._view.recalled(self._key, seq, seq + 1))
             and (self._picker is None or self._picker.fits(block, seq))
         )
 
@@ -321,6 +329,7 @@ class _Gather:
             until=self._until,
             more=self._more,
             first_size=stretches[0].first_size,
+            recalls=self._recalls,
             rows=tuple(row for s in stretches for row in s.rows),
         )
 

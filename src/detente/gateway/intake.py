@@ -20,7 +20,7 @@ from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
 from detente.gateway.feeds import Change, decide_for, see_handling
 from detente.gateway.gate import Current, Gate
-from detente.gateway.recall import recalled_entries
+from detente.gateway.recall import RecalledEntries
 from detente.model import Agreement, Collection, Handling, encode, object_key
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
@@ -175,7 +175,7 @@ class Intake:
             key, [(name, one.sha256) for name, one in zip(names, objects, strict=True)]
         )
         stored = tx.find_many(key, [n for n, at in zip(names, known, strict=True) if at is None])
-        gone = recalled_entries(tx, key, self._book.me.party)
+        gone = RecalledEntries(tx, key)
         if gone:
             stored, known = _without_recalled(tx, key, gone, objects, names, known)
         conflicts = _conflicts(tx, key, objects, names, known, stored)

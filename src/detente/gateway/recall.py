@@ -1,30 +1,28 @@
 """Recall: an originator takes objects back. No erasure in secret: what was given stays on the
 record, and the recall is an entry of its own (R49; TAXII 2.1, 5.7, DELETE).
 
-From then on nobody reads the object here any more, the node's own party included. Its bytes stay
+From the answer on nobody reads the object here any more, the node's own party included: pages
+that were gathered before do not leave, and those under way are broken off. Its bytes stay
 in the store until they are erased by order; what partners have received is theirs to handle, and
 they are told.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 import msgspec
 
 from detente.errors import Missing, NotAuthorised
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
-from detente.gateway.feeds import decode_feed, encode_feed
+from detente.gateway.feeds import decode_feed
 from detente.gateway.gate import Gate
 from detente.gateway.versions import VersionPicker, Versions
 from detente.model import object_key
 from detente.model.names import Record
-from detente.ports import FeedRow, Tx, View
+from detente.ports import Tx, View
 from detente.proof import leaf_hash, root_of
-from detente.rules.feed import recall
 
-__all__ = ["RecallAsk", "Recalled", "Recalls", "recalled_entries"]
+__all__ = ["RecallAsk", "Recalled", "RecalledEntries", "Recalls", "recalls_of"]
 
 
 class RecallAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +46,7 @@ class Recalled(Record, frozen=True, kw_only=True):
 
 
 class Recalls:
-    """Takes objects out of every feed of a collection, in one durable transaction."""
+    """Takes objects out of every feed of a collection at once."""
 
     def __init__(self, book: Book, gate: Gate, changed: Ring) -> None:
         self._book = book
@@ -56,7 +54,7 @@ class Recalls:
         self._changed = changed
 
     async def recall(self, ask: RecallAsk) -> Recalled:
-        """Take the object back; answers when it is on disk.
+        """Take the object back; answers when it is on disk and no byte of it leaves any more.
 
         Refuses another party than the collection's sender (``NotAuthorised``), and an object or
         version that is not there or was taken back before (``Missing``).
@@ -72,29 +70,22 @@ class Recalls:
                 "recall.not-originator",
                 f"Expected {collection.sender} to take back what it published, got {ask.party}.",
             )
-        count, entry = await self._book.store.write(lambda tx: self._work(tx, ask))
+        done, number, handlings = await self._book.store.write(lambda tx: self._work(tx, ask))
+        key = collection_key(ask.agreement, ask.collection)
+        await self._gate.recall(ask.agreement, key, number, handlings)
         self._changed(ask.agreement, ask.collection)
-        return Recalled(
-            id=ask.id,
-            agreement=ask.agreement,
-            collection=ask.collection,
-            count=count,
-            entry=entry,
-        )
+        return done
 
-    def _work(self, tx: Tx, ask: RecallAsk) -> tuple[int, int]:
+    def _work(self, tx: Tx, ask: RecallAsk) -> tuple[Recalled, int, frozenset[int]]:
+        """Write it: what was done, the number of the recall, and the handlings it is about."""
         book = self._book
         key = collection_key(ask.agreement, ask.collection)
         found = self._entries(tx, key, ask)
         if not found:
             raise Missing("item.unknown", f"Expected an object of this collection, got {ask.id}.")
-        for row in tx.feeds(key):
-            if row.collection != key:
-                continue
-            feed = decode_feed(row.value)
-            for seq, number, _ in found:
-                feed = recall(feed, number, seq)
-            tx.put_feed(FeedRow(collection=key, party=row.party, value=encode_feed(feed)))
+        tx.put_recalled(key, [(seq, number) for seq, number, _ in found])
+        recalls = recalls_of(tx, key) + 1
+        tx.put_meta(_recalls_key(key), str(recalls))
         root = root_of([leaf_hash(digest) for _, _, digest in found])
         entry, _ = book.write_root_entry(
             tx,
@@ -105,11 +96,18 @@ class Recalls:
             party=ask.party,
             count=len(found),
         )
-        return len(found), entry
+        done = Recalled(
+            id=ask.id,
+            agreement=ask.agreement,
+            collection=ask.collection,
+            count=len(found),
+            entry=entry,
+        )
+        return done, recalls, frozenset(number for _, number, _ in found)
 
     def _entries(self, tx: Tx, key: str, ask: RecallAsk) -> list[tuple[int, int, bytes]]:
         """Sequence number, handling and digest of every entry that is meant."""
-        gone = recalled_entries(tx, key, self._book.me.party)
+        gone = RecalledEntries(tx, key)
         row = tx.feed(key, self._book.me.party)
         picker = (
             None
@@ -126,26 +124,24 @@ class Recalls:
         return found
 
 
-class _Ranges:
-    """Whether a sequence number lies in one of some ranges."""
+class RecalledEntries:
+    """Whether a sequence number is of an entry that was taken back."""
 
-    def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        self._starts = [a for a, _ in ranges]
-        self._ends = [b for _, b in ranges]
+    def __init__(self, view: View, key: str) -> None:
+        self._view, self._key = view, key
+        self._any = recalls_of(view, key) > 0
 
     def __contains__(self, seq: object) -> bool:
-        if not isinstance(seq, int):
-            return False
-        at = bisect_right(self._starts, seq) - 1
-        return at >= 0 and seq < self._ends[at]
+        return isinstance(seq, int) and bool(self and self._view.recalled(self._key, seq, seq + 1))
 
     def __bool__(self) -> bool:
-        return bool(self._starts)
+        return self._any
 
 
-def recalled_entries(view: View, key: str, own: str) -> _Ranges:
-    """The entries of a collection that were taken back. All feeds agree on them; this looks at
-    that of the node's own party."""
-    row = view.feed(key, own)
-    stays = decode_feed(row.value).stays if row else ()
-    return _Ranges(sorted((stay.a, stay.b) for stay in stays if stay.state == "recalled"))
+def _recalls_key(key: str) -> str:
+    return f"recalls/{key}"
+
+
+def recalls_of(view: View, key: str) -> int:
+    """How many recalls a collection has seen: a page gathered before the last may not leave."""
+    return int(view.meta(_recalls_key(key)) or 0)

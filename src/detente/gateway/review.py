@@ -127,7 +127,7 @@ class Review:
             row = tx.feed(key, party) if reader == party else None
             for seq in sorted(tx.find(key, object_key(item)), reverse=True) if row else ():
                 block = tx.block(key, seq)
-                if block is None or row is None:
+                if block is None or row is None or tx.recalled(key, seq, seq + 1):
                     continue
                 number = block.handlings[seq - block.first]
                 if state_of(decode_feed(row.value), number, seq) in ("held", "under review"):

@@ -102,7 +102,9 @@ class VersionPicker:
         found = []
         for seq in self._view.find(self._key, name):
             block = self._view.block(self._key, seq)
-            if block is None or not readable(self._feed, block.handlings[seq - block.first], seq):
+            if block is None or self._view.recalled(self._key, seq, seq + 1):
+                continue
+            if not readable(self._feed, block.handlings[seq - block.first], seq):
                 continue
             # What has no version of its own (observables) is told apart by its entry.
             found.append((version_key(version_of(block.raw(seq))), seq))

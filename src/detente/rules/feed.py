@@ -8,7 +8,7 @@ entry where it stands towards the party, in ranges only:
   their own ``added_us``; a *late* one, made when something was kept back before, at
   ``shift_us + seq``. Grants lie in the order of time; the last one is live and open.
 - a **stay** keeps the entries of one handling in ``[a, b)`` back: they wait (``held``, ``under
-  review``) or are gone for good, on the record (``expired``, ``refused``, ``recalled``).
+  review``) or are gone for good, on the record (``expired``, ``refused``).
 
 Every entry of a handling is in exactly one grant or exactly one stay, and one of the two is open
 at its end and takes what comes next: that is the handling's *outcome*. So publishing writes
@@ -27,6 +27,9 @@ all, ``received`` puts exactly its entries back to where the reader found them.
 Known limit: the mark is the party's, not each reader's. A second reader of the same party that
 lies behind the mark when a stop falls passes over what is hidden, and has to read again from its
 old place after resumption. Readers that share a collection by handling do not disturb each other.
+
+What an originator takes back is no matter of one party: the collection keeps it, once for all its
+feeds, and whoever reads or counts leaves it out.
 
 Pure; nothing here knows parties, kinds or reasons. Not checked: that ``end``, ``seq`` and times
 given by the caller are those of the collection.
@@ -84,7 +87,6 @@ __all__ = [
     "point_of",
     "ranges",
     "readable",
-    "recall",
     "received",
     "review",
     "segments",
@@ -98,9 +100,7 @@ __all__ = [
 Outcome = Literal["release", "moderate", "hold", "refuse"]
 
 #: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
-State = Literal["queued", "given", "held", "under review", "expired", "refused", "recalled"]
-
-_ALL_STAYS: Final = frozenset(("held", "under review", "expired", "refused", "recalled"))
+State = Literal["queued", "given", "held", "under review", "expired", "refused"]
 
 _Was = Literal["queued", "reviewed", "held", "under review", "new"]
 _Fate = Literal["queued", "held", "under review", "refused"]
@@ -114,7 +114,7 @@ _Fate = Literal["queued", "held", "under review", "refused"]
 #:   for it is resumed under other circumstances;
 #: - ``held`` that turns to ``release`` is given late, or goes under review if its kind asks for
 #:   that after a stop (``review`` of ``change``);
-#: - what has been given, has expired, was refused or recalled stays what it is.
+#: - what has been given, has expired or was refused stays what it is.
 _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "release": {
         "queued": "queued",
@@ -422,20 +422,6 @@ def review(
     live = replace(feed.grants[-1], a=end)
     grants = joined((*_closed(feed.grants, end), *late, live))
     return replace(feed, grants=grants, stays=stays), clock_us
-
-
-def recall(feed: Feed, handling: int, seq: int) -> Feed:
-    """Its originator takes one entry back: from wherever it stands, for good. It is readable no
-    more, whether it was given before or not; what was given is not undone by this, and the pages
-    that gave it stay on the record. Again changes nothing."""
-    outcome_of(feed, handling)
-    stays, _ = carved(feed.stays, {handling}, seq, seq + 1, _ALL_STAYS)
-    grants: list[Grant] = []
-    for grant in feed.grants:
-        inside = handling in grant.handlings and grant.a <= seq < grant.b
-        grants += without(grant, [(handling, seq, seq + 1)]) if inside else [grant]
-    gone = Stay(handling, seq, seq + 1, "recalled")
-    return replace(feed, grants=joined(grants), stays=merged((*stays, gone)))
 
 
 # --- asking ------------------------------------------------------------------------------------

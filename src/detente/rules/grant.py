@@ -39,7 +39,7 @@ __all__ = [
 #: is always right; within the integers JSON keeps exactly.
 OPEN: Final = 2**53 - 1
 
-StayState = Literal["held", "under review", "expired", "refused", "recalled"]
+StayState = Literal["held", "under review", "expired", "refused"]
 
 #: A range of one handling: (handling, a, b).
 Span = tuple[int, int, int]

@@ -25,7 +25,7 @@ __all__ = [
 #: "DETE": tells ``file`` and other programs whose database this is.
 APPLICATION_ID: Final = 0x44455445
 #: The number of the tables below. A file with another number is not touched.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _PAGE_BYTES = 8192
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
@@ -122,6 +122,15 @@ CREATE TABLE twin (
     seq INTEGER NOT NULL,
     PRIMARY KEY (collection, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Entries that their originator took back: out of every feed of the collection.
+CREATE TABLE recalled (
+    collection INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    handling INTEGER NOT NULL,
+    PRIMARY KEY (collection, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX recalled_handling ON recalled (collection, handling, seq);
 
 CREATE TABLE feed (
     row INTEGER PRIMARY KEY,
@@ -223,6 +232,14 @@ CREATE TABLE link (
     state BLOB NOT NULL,
     UNIQUE (use, name)
 ) STRICT;
+-- Receipts that a partner has not answered for yet, oldest first.
+CREATE TABLE receipt (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    party TEXT NOT NULL,
+    agreement TEXT NOT NULL,
+    envelope BLOB NOT NULL
+) STRICT;
+CREATE INDEX receipt_peer ON receipt (party, agreement, row);
 CREATE TABLE status (
     id TEXT PRIMARY KEY,
     agreement TEXT NOT NULL,

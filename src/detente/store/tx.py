@@ -150,6 +150,14 @@ class SQLiteTx(SQLiteView):
             "INSERT OR IGNORE INTO twin VALUES (?, ?)", [(number, seq) for seq in seqs]
         )
 
+    def put_recalled(self, key: str, entries: Sequence[tuple[int, int]]) -> None:
+        """Note entries as taken back by their originator."""
+        number, _, _ = self._open_collection(key)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO recalled VALUES (?, ?, ?)",
+            [(number, seq, handling) for seq, handling in entries],
+        )
+
     def move_clock(self, key: str, past_us: int) -> None:
         """No later entry gets a time at or below ``past_us``."""
         number, _, _ = self._open_collection(key)
@@ -215,6 +223,19 @@ class SQLiteTx(SQLiteView):
     def put_peer(self, row: PeerRow) -> None:
         """Write a partner's gateway."""
         self._insert(_PEER, row)
+
+    def put_receipt(self, party: str, agreement: str, envelope: bytes) -> None:
+        """Keep a receipt that is to be brought to a partner."""
+        self._db.execute(
+            "INSERT INTO receipt (party, agreement, envelope) VALUES (?, ?, ?)",
+            (party, agreement, envelope),
+        )
+
+    def drop_receipts(self, numbers: Sequence[int]) -> None:
+        """Forget receipts."""
+        self._db.executemany(
+            "DELETE FROM receipt WHERE row = ?", [(number,) for number in numbers]
+        )
 
     def put_status(self, row: StatusRow) -> None:
         """Write a TAXII status resource."""

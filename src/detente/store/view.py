@@ -143,6 +143,19 @@ class SQLiteView:
         query = "SELECT seq FROM twin WHERE collection = ? AND seq >= ? AND seq < ? ORDER BY seq"
         return [seq for (seq,) in rows(self._db, tuple[int], query, self._number(key), a, b)]
 
+    def recalled(self, key: str, a: int, b: int) -> list[int]:
+        """The entries that their originator took back."""
+        query = "SELECT seq FROM recalled WHERE collection = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        return [seq for (seq,) in rows(self._db, tuple[int], query, self._number(key), a, b)]
+
+    def count_recalled(self, key: str, handling: int, a: int, b: int) -> int:
+        """How many entries of a handling were taken back."""
+        query = (
+            "SELECT count(*) FROM recalled"
+            " WHERE collection = ? AND handling = ? AND seq >= ? AND seq < ?"
+        )
+        return value(self._db, int, query, self._number(key), handling, a, b) or 0
+
     def count(self, key: str, handling: int, a: int, b: int) -> int:
         """How many of the entries ``a <= seq < b`` have this handling."""
         return self._blocks.count(self._number(key), handling, a, b)
@@ -252,6 +265,19 @@ class SQLiteView:
     def peers(self) -> list[PeerRow]:
         """All partners' gateways."""
         return self._rows(PeerRow, _PEERS)
+
+    def receipts(self, party: str, agreement: str, most: int) -> list[tuple[int, bytes]]:
+        """The oldest receipts that wait to be brought to a partner."""
+        query = (
+            "SELECT row, envelope FROM receipt WHERE party = ? AND agreement = ?"
+            " ORDER BY row LIMIT ?"
+        )
+        return rows(self._db, tuple[int, bytes], query, party, agreement, most)
+
+    def receipts_waiting(self, party: str, agreement: str) -> int:
+        """How many receipts wait to be brought to a partner."""
+        query = "SELECT count(*) FROM receipt WHERE party = ? AND agreement = ?"
+        return value(self._db, int, query, party, agreement) or 0
 
     def status(self, status_id: str) -> StatusRow | None:
         """A TAXII status resource."""

@@ -41,7 +41,6 @@ from detente.rules.feed import (
     point_of,
     ranges,
     readable,
-    recall,
     received,
     review,
     segments,
@@ -207,15 +206,6 @@ class FeedMachine(RuleBasedStateMachine):
         except Conflict:
             assert result == "conflict"
 
-    @precondition(lambda self: self.shelf.end)
-    @rule(data=st.data())
-    def recall(self, data: st.DataObject) -> None:
-        seq = data.draw(st.integers(0, self.shelf.end - 1))
-        handling = self.shelf.handlings[seq]
-        self.feed = recall(self.feed, handling, seq)
-        assert recall(self.feed, handling, seq) == self.feed
-        self.naive.recall(seq)
-
     # --- the partner's side ---
 
     @rule(data=st.data(), limit=st.integers(1, 7))
@@ -339,8 +329,7 @@ class FeedMachine(RuleBasedStateMachine):
                 for row in self.naive.rows
                 if row.shown == "given" and (reader.only is None or row.handling in reader.only)
             }
-            recalled = {row.seq for row in self.naive.rows if row.state == "recalled"}
-            assert given == set(reader.got) - pending - recalled
+            assert given == set(reader.got) - pending
 
     def teardown(self) -> None:
         """Everybody reads on to the end: then nothing that may be read is unread."""
