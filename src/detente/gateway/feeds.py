@@ -84,9 +84,7 @@ def _reads(collection: Collection, own: str, party: str) -> bool:
         return False
     if party == own:
         return True
-    return party in collection.readers and (
-        own == collection.sender or party == collection.sender
-    )
+    return party in collection.readers and (own == collection.sender or party == collection.sender)
 
 
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:

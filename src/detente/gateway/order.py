@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -35,9 +36,11 @@ from detente.rules.authority import (
     check_withdrawal,
     document_digest,
 )
-from detente.rules.standing import AssuranceGiven, Standing
+from detente.rules.standing import AssuranceGiven, Standing, fold_named
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
+
+R = TypeVar("R")
 
 
 class Enacted(Record, frozen=True, kw_only=True):
@@ -65,73 +68,95 @@ class Orders:
         self._gate = gate
         self._released = released
         self._turn = asyncio.Lock()
+        self._at_work: set[asyncio.Task[object]] = set()
+        #: True while it is not known whether an act was written.
+        self._unsure = False
+
+    async def _whole(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Do one change, alone and to its end: who asked for it and went away breaks nothing off
+        between the record and the barrier."""
+
+        async def in_turn() -> R:
+            async with self._turn:
+                if self._unsure:
+                    await self._book.load()
+                    self._unsure = False
+                return await work()
+
+        task = asyncio.create_task(in_turn())
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Return when nothing is being changed any more."""
+        await asyncio.gather(*self._at_work, return_exceptions=True)
 
     # --- charters and agreements -----------------------------------------------------------
 
     async def import_charter(self, data: bytes) -> Enacted:
         """Accept a party's charter: the first by the operator's word, later ones by the chain."""
-        async with self._turn:
-            envelope = decode_envelope(data)
-            exercise = self._book.me.exercise
-            party = _peek_party(envelope)
-            known = self._book.charter(party)
-            if known is not None and known.digest == document_digest(envelope):
-                raise Conflict(
-                    "charter.known", f"Expected a new charter of {party}, got the known."
-                )
-            charter = check_charter(envelope, known.charter if known else None, exercise=exercise)
-            agreements = tuple(
-                agreement
-                for agreement in self._book.agreements()
-                if _is_member(self._book.standing(agreement, self._book.now_ms()), charter.party)
+        return await self._whole(lambda: self._import_charter(data))
+
+    async def _import_charter(self, data: bytes) -> Enacted:
+        envelope = decode_envelope(data)
+        exercise = self._book.me.exercise
+        party = _peek_party(envelope)
+        known = self._book.charter(party)
+        if known is not None and known.digest == document_digest(envelope):
+            raise Conflict("charter.known", f"Expected a new charter of {party}, got the known.")
+        charter = check_charter(envelope, known.charter if known else None, exercise=exercise)
+        agreements = tuple(
+            agreement
+            for agreement in self._book.agreements()
+            if _is_member(self._book.standing(agreement, self._book.now_ms()), charter.party)
+        )
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use="charter",
+                party=charter.party,
+                name=charter.party,
+                agreements=agreements,
             )
-            row = await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use="charter",
-                    party=charter.party,
-                    name=charter.party,
-                    agreements=agreements,
-                )
-            )
-            return self._answer(row, envelope, "", charter.party, ())
+        )
+        return self._answer(row, envelope, "", charter.party, cuts)
 
     async def import_agreement(self, data: bytes) -> Enacted:
         """Open an agreement that all its members have signed, or its next version."""
-        async with self._turn:
-            envelope = decode_envelope(data)
-            draft = decode(envelope.payload, Agreement)
-            charters = {
-                member.party: known.charter
-                for member in draft.members
-                if (known := self._book.charter(member.party)) is not None
-            }
-            now = self._book.now_ms()
-            current = (
-                self._book.standing(draft.id, now).agreement
-                if draft.id in self._book.agreements()
-                else None
+        return await self._whole(lambda: self._import_agreement(data))
+
+    async def _import_agreement(self, data: bytes) -> Enacted:
+        envelope = decode_envelope(data)
+        draft = decode(envelope.payload, Agreement)
+        charters = {
+            member.party: known.charter
+            for member in draft.members
+            if (known := self._book.charter(member.party)) is not None
+        }
+        now = self._book.now_ms()
+        current = (
+            self._book.standing(draft.id, now).agreement
+            if draft.id in self._book.agreements()
+            else None
+        )
+        agreement = check_agreement(envelope, charters, current, exercise=self._book.me.exercise)
+        if agreement.member(self._book.me.party) is None:
+            raise NotAuthorised(
+                "agreement.not-party",
+                f"Expected an agreement of {self._book.me.party}, got one of others.",
             )
-            agreement = check_agreement(
-                envelope, charters, current, exercise=self._book.me.exercise
+        await self._adopt_charters(agreement)
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use="agreement",
+                party=self._book.me.party,
+                name=agreement.id,
+                agreements=(agreement.id,),
             )
-            if agreement.member(self._book.me.party) is None:
-                raise NotAuthorised(
-                    "agreement.not-party",
-                    f"Expected an agreement of {self._book.me.party}, got one of others.",
-                )
-            await self._adopt_charters(agreement)
-            row = await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use="agreement",
-                    party=self._book.me.party,
-                    name=agreement.id,
-                    agreements=(agreement.id,),
-                )
-            )
-            cuts = await self._settle(agreement.id)
-            return self._answer(row, envelope, agreement.id, agreement.id, cuts)
+        )
+        return self._answer(row, envelope, agreement.id, agreement.id, cuts)
 
     async def _adopt_charters(self, agreement: Agreement) -> None:
         """Enter the members' charters under the agreement, so that folding it needs nothing
@@ -143,7 +168,8 @@ class Orders:
         )
         for member in agreement.members:
             charter = self._book.charter(member.party)
-            if charter is None or member.party in known:
+            old = known.get(member.party)
+            if charter is None or (old and old.charter.version >= charter.charter.version):
                 continue
             document = await self._book.store.read(_document(charter.digest))
             envelope = decode_envelope(document.envelope)
@@ -165,126 +191,144 @@ class Orders:
         Answers after the barrier: when it says ``in-force``, no covered byte leaves this node
         any more. Raises what ``check_directive`` raises and then nothing has changed.
         """
-        async with self._turn:
-            envelope = decode_envelope(data)
-            standing = await self._fresh(_peek_agreement(envelope))
-            now = self._book.now_ms()
-            directive, signed = check_directive(
-                envelope, standing, at_ms=now, exercise=self._book.me.exercise
+        return await self._whole(lambda: self._enact(data))
+
+    async def _enact(self, data: bytes) -> Enacted:
+        envelope = decode_envelope(data)
+        standing = await self._fresh(_peek(envelope).agreement)
+        now = self._book.now_ms()
+        directive, signed = check_directive(
+            envelope, standing, at_ms=now, exercise=self._book.me.exercise
+        )
+        if directive.issuer != self._book.me.party:
+            raise NotAuthorised(
+                "directive.foreign",
+                f"Expected a directive of {self._book.me.party}, got {directive.issuer}'s.",
+                hint="Each side enacts its own orders on its own gateway.",
             )
-            if directive.issuer != self._book.me.party:
-                raise NotAuthorised(
-                    "directive.foreign",
-                    f"Expected a directive of {self._book.me.party}, got {directive.issuer}'s.",
-                    hint="Each side enacts its own orders on its own gateway.",
-                )
-            row = await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use="directive",
-                    party=directive.issuer,
-                    name=directive.id,
-                    agreements=(directive.agreement,),
-                    before=_signature_entries(self._book, envelope, signed, directive),
-                )
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use="directive",
+                party=directive.issuer,
+                name=directive.id,
+                agreements=(directive.agreement,),
+                before=_signature_entries(self._book, envelope, signed, directive),
             )
-            cuts = await self._settle(directive.agreement)
-            return self._answer(row, envelope, directive.agreement, directive.id, cuts)
+        )
+        return self._answer(row, envelope, directive.agreement, directive.id, cuts)
 
     async def import_assurance(self, data: bytes) -> Enacted:
         """Record an assurance; from then on it counts for what it covers."""
-        async with self._turn:
-            envelope = decode_envelope(data)
-            standing = await self._fresh(_peek_agreement(envelope))
-            assurance = check_assurance(
-                envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+        return await self._whole(lambda: self._import_assurance(data))
+
+    async def _import_assurance(self, data: bytes) -> Enacted:
+        envelope = decode_envelope(data)
+        standing = await self._fresh(_peek(envelope).agreement)
+        assurance = check_assurance(
+            envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+        )
+        # Also one that is over: what was taken back does not count again, so recording it
+        # anew would only say something that does not hold.
+        given = (a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven))
+        if any(act.assurance.id == assurance.id for act in given):
+            raise Conflict("assurance.replayed", f"Expected a new one, got {assurance.id} again.")
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use="assurance",
+                party=assurance.giver,
+                name=assurance.id,
+                agreements=(assurance.agreement,),
             )
-            # Also one that is over: what was taken back does not count again, so recording it
-            # anew would only say something that does not hold.
-            given = (
-                a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven)
-            )
-            if any(act.assurance.id == assurance.id for act in given):
-                raise Conflict(
-                    "assurance.replayed", f"Expected a new one, got {assurance.id} again."
-                )
-            row = await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use="assurance",
-                    party=assurance.giver,
-                    name=assurance.id,
-                    agreements=(assurance.agreement,),
-                )
-            )
-            cuts = await self._settle(assurance.agreement)
-            return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
+        )
+        return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
 
     async def import_withdrawal(self, data: bytes) -> Enacted:
         """Record that an assurance was taken back; what waits on it is held from now on."""
-        async with self._turn:
-            envelope = decode_envelope(data)
-            standing = await self._fresh(_peek_agreement(envelope))
-            withdrawal = check_withdrawal(
-                envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+        return await self._whole(lambda: self._import_withdrawal(data))
+
+    async def _import_withdrawal(self, data: bytes) -> Enacted:
+        envelope = decode_envelope(data)
+        standing = await self._fresh(_peek(envelope).agreement)
+        withdrawal = check_withdrawal(
+            envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+        )
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use="withdrawal",
+                party=withdrawal.giver,
+                name=withdrawal.id,
+                agreements=(withdrawal.agreement,),
             )
-            row = await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use="withdrawal",
-                    party=withdrawal.giver,
-                    name=withdrawal.id,
-                    agreements=(withdrawal.agreement,),
-                )
-            )
-            cuts = await self._settle(withdrawal.agreement)
-            return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
+        )
+        return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
 
     async def take_peer_act(self, act: PeerAct) -> None:
         """Record a partner's act, as its ledger proves it, and take its effect.
 
-        It is checked against the standing at its own instant, by the same rules as an own act.
+        It is checked against the standing at its own instant, by the same rules as an own act, and
+        by the papers it was made under: the version of the agreement that it names, and charters
+        as they are known now or as they were known here at its instant.
         """
-        async with self._turn:
-            envelope = decode_envelope(act.envelope)
-            digest = document_digest(envelope)
-            known = self._book.acts(act.agreement)
-            if any(one.digest == digest for one in known):
-                return
-            standing = self._book.standing(act.agreement, act.at_ms)
-            party, name = _check_peer_document(act, envelope, standing, self._book.me.exercise)
-            if party != act.party:
-                raise NotAuthorised(
-                    "peer.act-party", f"Expected an act of {act.party}, got one of {party}."
-                )
-            await self._record(
-                _Paper(
-                    envelope=envelope,
-                    use=act.use,
-                    party=party,
-                    name=name,
-                    agreements=(act.agreement,),
-                    peer=act,
-                )
+        await self._whole(lambda: self._take_peer_act(act))
+
+    async def _take_peer_act(self, act: PeerAct) -> None:
+        envelope = decode_envelope(act.envelope)
+        digest = document_digest(envelope)
+        known = self._book.acts(act.agreement)
+        if any(one.digest == digest for one in known):
+            return
+        named, refusals = _peek(envelope).agreement_digest, []
+        # A key that a newer charter has dropped was good as long as this node knew of no other.
+        for known_ms in (self._book.now_ms(), act.at_ms):
+            standing = fold_named(known, act.at_ms, named, known_ms=known_ms)
+            try:
+                party, name = _check_peer_document(act, envelope, standing, self._book.me.exercise)
+                break
+            except NotAuthorised as error:
+                refusals.append(error)
+        else:
+            raise refusals[0]
+        if party != act.party:
+            raise NotAuthorised(
+                "peer.act-party", f"Expected an act of {act.party}, got one of {party}."
             )
-            await self._settle(act.agreement)
+        await self._take(
+            _Paper(
+                envelope=envelope,
+                use=act.use,
+                party=party,
+                name=name,
+                agreements=(act.agreement,),
+                peer=act,
+            )
+        )
 
     # --- the clock -------------------------------------------------------------------------
 
     async def tick(self) -> bool:
-        """Do what is due by the clock: changes of standing, expiry in hold. True if anything was
-        due."""
+        """Do what is due by the clock: changes of standing, expiry in hold; and what a failure
+        has left undone. True if anything was due."""
         due = False
-        for agreement in self._gate.agreements():
-            async with self._turn:
-                # Nobody else has the turn, so what is closing still was broken off by a failure:
-                # it stays closed until it has been settled, and is not left so.
-                if self._gate.overdue(agreement) or self._gate.closing(agreement):
-                    await self._settle(agreement)
-                    due = True
-                else:
-                    due = await self._expire(agreement) or due
+        for agreement in sorted({*self._gate.agreements(), *self._book.agreements()}):
+            due = await self._whole(partial(self._tick, agreement)) or due
         return due
+
+    async def _tick(self, agreement: str) -> bool:
+        # Nobody else has the turn, so what is closing still, or folded from fewer acts than there
+        # are, was broken off by a failure: it is settled now, and not left so.
+        current = self._gate.current(agreement)
+        if (
+            current is None
+            or current.acts != len(self._book.acts(agreement))
+            or self._gate.overdue(agreement)
+            or self._gate.closing(agreement)
+        ):
+            await self._settle(agreement)
+            return True
+        return await self._expire(agreement)
 
     async def start(self) -> None:
         """Bring every agreement to its present standing; nothing is served before this.
@@ -306,28 +350,42 @@ class Orders:
 
     # --- recording and the barrier ---------------------------------------------------------
 
+    async def _take(self, paper: _Paper) -> tuple[ActRow, tuple[Cut, ...]]:
+        """Record an act and take it through the barrier of every agreement that it bears on."""
+        row = await self._record(paper)
+        cuts = [cut for agreement in paper.agreements for cut in await self._settle(agreement)]
+        return row, tuple(cuts)
+
     async def _record(self, paper: _Paper) -> ActRow:
         """Write the document, its entries and its act in one transaction; then learn it.
 
-        A crash before leaves nothing; a crash after leaves the act, which the start folds.
+        A crash before leaves nothing; a crash after leaves the act, which the start folds. Where
+        it is not known whether it was written, the acts are read anew before the next change.
         """
         book = self._book
         at_ms = paper.peer.at_ms if paper.peer else book.now_ms()
+        self._unsure = True
         rows = await book.store.write(lambda tx: _write_paper(tx, book, paper, at_ms))
         for row in rows:
             book.learn(row, paper.envelope)
+        self._unsure = False
         return rows[-1]
 
     async def _settle(self, agreement: str) -> tuple[Cut, ...]:
-        """Take the present standing through the barrier (design of the gate, steps 1 to 3)."""
+        """Take the present standing through the barrier (design of the gate, steps 1 to 3).
+
+        Nothing that can fail stands before ``begin``: an act that is recorded stops at once what
+        it stops, and if the rest fails the agreement stays closed until it has been settled.
+        """
         book, gate = self._book, self._gate
         standing = book.standing(agreement, book.now_ms())
         key = f"epoch/{agreement}"
-        stored = await book.store.read(lambda view: int(view.meta(key) or 0))
         known = gate.current(agreement)
+        # A node that has just started clears nothing yet.
+        before = known.epoch if known else await book.store.read(lambda v: int(v.meta(key) or 0))
         current = Current(
             agreement=agreement,
-            epoch=max(stored, known.epoch if known else 0) + 1,
+            epoch=before + 1,
             acts=len(book.acts(agreement)),
             standing=standing,
         )
@@ -545,13 +603,15 @@ def _peek_party(envelope: Envelope) -> str:
 
 
 class _Peek(msgspec.Struct, frozen=True):
+    """What a document names, before anything of it is believed."""
+
     agreement: str
+    agreement_digest: str = ""
 
 
-def _peek_agreement(envelope: Envelope) -> str:
-    """The agreement a document names, before anything of it is believed."""
+def _peek(envelope: Envelope) -> _Peek:
     try:
-        return msgspec.json.decode(envelope.payload, type=_Peek).agreement
+        return msgspec.json.decode(envelope.payload, type=_Peek)
     except msgspec.DecodeError as error:
         raise Missing(
             "agreement.unknown", "Expected a document that names an agreement."

@@ -204,9 +204,7 @@ def _stopping(
     )
 
 
-def _passed_by(
-    standing: Standing, handling: Handling, way: tuple[str, str]
-) -> tuple[Order, ...]:
+def _passed_by(standing: Standing, handling: Handling, way: tuple[str, str]) -> tuple[Order, ...]:
     """Orders that would stop the item if it were of another kind: what it is exempt from."""
     return tuple(
         order

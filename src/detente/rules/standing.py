@@ -10,7 +10,7 @@ partner's acts arrived. An epoch numbers the standings one node has had and stay
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -41,6 +41,7 @@ __all__ = [
     "Standing",
     "conditions_of",
     "fold",
+    "fold_named",
     "stops_of",
 ]
 
@@ -201,6 +202,29 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
         next_ms=min((t for t in instants if t > at_ms), default=None),
         digest=_digest(opened, in_force, valid, alive=alive),
     )
+
+
+def fold_named(
+    acts: Sequence[Act], at_ms: int, agreement_digest: str, *, known_ms: int
+) -> Standing:
+    """The standing at ``at_ms`` with the charters that were known by ``known_ms``, and under the
+    version of the agreement that is named, if there is one of it.
+
+    A partner enacts under the papers that it has; when this node took them in says nothing about
+    what they were worth at the partner's instant. Directives and assurances count as in ``fold``.
+    """
+    taken: list[Act] = []
+    versions = [act for act in acts if isinstance(act, AgreementOpened)]
+    named = [act for act in versions if act.digest == agreement_digest] or versions
+    for act in acts:
+        if isinstance(act, AgreementOpened):
+            if act in named:
+                taken.append(replace(act, at_ms=min(act.at_ms, at_ms)))
+        elif not isinstance(act, CharterSet):
+            taken.append(act)
+        elif act.at_ms <= known_ms:
+            taken.append(replace(act, at_ms=min(act.at_ms, at_ms)))
+    return fold(taken, at_ms)
 
 
 def _within(since_ms: int, until_ms: int | None, at_ms: int) -> bool:

@@ -233,9 +233,7 @@ class SQLiteTx(SQLiteView):
 
     def drop_receipts(self, numbers: Sequence[int]) -> None:
         """Forget receipts."""
-        self._db.executemany(
-            "DELETE FROM receipt WHERE row = ?", [(number,) for number in numbers]
-        )
+        self._db.executemany("DELETE FROM receipt WHERE row = ?", [(number,) for number in numbers])
 
     def put_status(self, row: StatusRow) -> None:
         """Write a TAXII status resource."""

@@ -145,7 +145,9 @@ class SQLiteView:
 
     def recalled(self, key: str, a: int, b: int) -> list[int]:
         """The entries that their originator took back."""
-        query = "SELECT seq FROM recalled WHERE collection = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        query = (
+            "SELECT seq FROM recalled WHERE collection = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        )
         return [seq for (seq,) in rows(self._db, tuple[int], query, self._number(key), a, b)]
 
     def count_recalled(self, key: str, handling: int, a: int, b: int) -> int:
