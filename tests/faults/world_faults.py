@@ -175,7 +175,7 @@ FAULTS = [
     ("A receipt of another agreement's page counts", "gateway/desk.py",
      "if receipt.origin != me.log_of(receipt.agreement):", "if False:", EXCHANGE),
     ("A receipt that was refused is brought for ever", "gateway/exchange.py",
-     "left = tuple(one for one in now.receipts if one not in sent)", "left = now.receipts",
+     "numbers = [number for number, _ in sent]", "numbers: list[int] = []",
      EXCHANGE),
     ("A partner may answer with acts for ever", "gateway/exchange.py",
      "for _ in range(ACT_PAGES_MAX):", "while True:", EXCHANGE),

@@ -60,8 +60,10 @@ class Outcomes:
             self._flushing = asyncio.create_task(self._later())
 
     async def _later(self) -> None:
-        await asyncio.sleep(FLUSH_S)
-        await self.flush()
+        # What is added while a write is on its way to the disk waits for the next one.
+        while self._waiting:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what waits now; returns when it is on disk."""

@@ -331,14 +331,15 @@ def _check_cosigned(checker: _Checker, folder: str, leaves: list[bytes], size: i
             return
         note = parse_note(data)
         checkpoint = parse_checkpoint(note.text)
-        names = {name for name, _ in note.lines}
-        witnesses = []
-        for charter in checker.charters.values():
-            if any(log.use == "witness" for log in charter.logs):
-                vkey = witness_vkey(charter)
-                if vkey.name in names:
-                    witnesses.append(vkey)
-        for vkey in witnesses:
+        signed = {(name, data[:4]) for name, data in note.lines}
+        # Several charters of a party may name one key, and older ones other keys.
+        witnesses = {
+            vkey.encode(): vkey
+            for charter in checker.charters.values()
+            if any(log.use == "witness" for log in charter.logs)
+            and ((vkey := witness_vkey(charter)).name, vkey.hint) in signed
+        }
+        for vkey in witnesses.values():
             verify_cosignature(note, vkey)
         if not witnesses or not 0 < checkpoint.size <= size:
             checker.fault(where, "record.cosigned", "Expected a cosigned head of this ledger.")
