@@ -19,6 +19,7 @@ from detente.gateway.book import Book
 from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
 from detente.gateway.gate import Current, Cut, Gate
 from detente.gateway.outcomes import Outcomes
+from detente.gateway.passed import bring_back, judge
 from detente.model import Head
 from detente.ports import Tx
 from detente.proof import parse_checkpoint, parse_note
@@ -40,6 +41,7 @@ class Barrier:
         self.unsure = False
         self._turn = asyncio.Lock()
         self._at_work: set[asyncio.Task[object]] = set()
+        self._looked: dict[str, int] = {}
 
     async def whole(self, work: Callable[[], Awaitable[R]]) -> R:
         """Do one change, alone and to its end: who asked for it and went away breaks nothing off
@@ -87,7 +89,28 @@ class Barrier:
         ):
             await self.settle(agreement)
             return True
-        return await self._expire(agreement)
+        expired = await self._expire(agreement)
+        return await self._bring_back(agreement) or expired
+
+    async def _bring_back(self, agreement: str) -> bool:
+        """Offer late what was passed over for a newer version that does not come (``passed``)."""
+        book = self._book
+        after = self._looked.get(agreement, 0)
+        found = await book.store.read(lambda view: judge(view, agreement, after))
+        self._looked[agreement] = found.after
+        if not (found.done or found.again):
+            return False
+
+        def work(tx: Tx) -> bool:
+            self._outcomes.apply(tx)
+            now = judge(tx, agreement, after)
+            bring_back(tx, now, book.clock.now_us())
+            return bool(now.again)
+
+        if not await book.store.write(work):
+            return False
+        self._released(agreement, None)
+        return True
 
     async def start(self) -> None:
         """Bring every agreement to its present standing; nothing is served before this.

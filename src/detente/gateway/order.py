@@ -1,9 +1,8 @@
 """Orders: every change of what is in force, from the signed document to the settled gate.
 
 Each change goes the same way, one at a time: check by ``rules.authority``; record in the ledger
-and the store in one transaction; take the new standing through the barrier (``settle``). What a
-crash leaves behind is stated at each step; starting a node runs ``settle`` for every agreement,
-which is the same code.
+and the store in one transaction; take the new standing through the ``barrier``. What a crash
+leaves behind is stated at each step.
 """
 
 from __future__ import annotations
