@@ -54,15 +54,15 @@ async def append(store: SQLiteStore, count: int, *, ask: bool) -> list[dict[str,
     spent, done, worst, made = 0.0, 0, 0.0, 0
     for n in range(count // ENVELOPE):
         items = envelope(n, filler)
-        asked = [(item.key, item.sha256) for item in items]
+        asked = [(item.key, item.mark, item.sha256) for item in items]
 
         def work(
             tx: Tx,
             items: list[NewItem] = items,
-            asked: list[tuple[bytes, bytes]] = asked,
+            asked: list[tuple[bytes, bytes, bytes]] = asked,
         ) -> None:
             if ask:
-                assert not any(tx.known(KEY, asked))
+                assert not any(tx.earlier(KEY, asked))
             tx.append_items(KEY, items, time.time_ns() // 1000)
             tx.append_entry(LOG, b'{"act":"publish","n":"%d"}' % len(items) * 8)
 

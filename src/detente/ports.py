@@ -13,6 +13,8 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from detente.model import NO_MARK
+
 __all__ = [
     "ActRow",
     "Answer",
@@ -25,6 +27,7 @@ __all__ = [
     "Courier",
     "CredentialRow",
     "DocumentRow",
+    "Earlier",
     "FeedRow",
     "LinkRow",
     "NewItem",
@@ -65,7 +68,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     ``body`` is the objects' bytes as they came, joined by single commas; object ``i`` ends
     before ``ends[i]`` and begins after the comma behind ``ends[i - 1]``. ``added_us`` are the
     times of entry (strictly increasing), ``handlings`` the interned numbers, ``keys`` 16 bytes
-    each (``model.object_key``), ``digests`` 32 bytes each (SHA-256 of the object's bytes).
+    each (``model.object_key``), ``marks`` 8 bytes each (``model.version_mark``), ``digests`` 32
+    bytes each (SHA-256 of the object's bytes).
     """
 
     first: int
@@ -75,6 +79,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     added_us: array[int]
     handlings: array[int]
     keys: bytes
+    marks: bytes
     digests: bytes
 
     def raw(self, seq: int) -> bytes:
@@ -84,12 +89,22 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An item about to enter a collection."""
+    """An item about to enter a collection. ``mark`` stands for its version among those of its
+    object (``model.version_mark``)."""
 
     key: bytes
     raw: bytes
     sha256: bytes
     handling: int
+    mark: bytes = NO_MARK
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection has of an object already: ``known``, the newest entry with the same
+    bytes; ``single``, its one entry, or None if it has several."""
+
+    known: int | None
+    single: int | None
 
 
 class CollectionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,6 +278,10 @@ class View(Protocol):
         """The canonical bytes of each handling seen in the collection, by number."""
         ...
 
+    def number_of(self, key: str, handling: bytes) -> int | None:
+        """The number of a handling in a collection, or None if it is new there."""
+        ...
+
     def feed(self, key: str, party: str) -> FeedRow | None: ...
     def feeds(self, prefix: str) -> list[FeedRow]:
         """All feeds on collections whose key begins with ``prefix``."""
@@ -313,12 +332,18 @@ class Tx(View, Protocol):
         """The number of a handling in a collection, and whether it was new."""
         ...
 
-    def known(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[int | None]:
-        """For each (object key, SHA-256): the entry that already has both, or None."""
+    def earlier(
+        self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]
+    ) -> list[Earlier | None]:
+        """For each (object key, version mark, SHA-256) what is there of the object; None if
+        nothing is. Costs the logarithm of what is stored for each, however many versions of an
+        object there are. ``known`` is certain; ``single`` goes by the head of the object key,
+        which two objects share by design only: then they count as one here."""
         ...
 
-    def find_many(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """The entries of each of these objects that has any, in order; for many at a time."""
+    def same_version(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[list[int]]:
+        """For each (object key, version mark) the entries that have both, by the heads of them:
+        128 bits of two hashes."""
         ...
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:

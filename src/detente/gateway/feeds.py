@@ -18,7 +18,6 @@ from detente.rules.feed import (
     Outcome,
     change,
     expire,
-    first_seen,
     open_feed,
     ranges,
     recall,
@@ -33,7 +32,6 @@ __all__ = [
     "encode_feed",
     "expire_feeds",
     "feed_parties",
-    "see_handling",
 ]
 
 
@@ -93,17 +91,6 @@ def _outcomes(
 
 def _handlings(view: View, key: str) -> dict[int, Handling]:
     return {number: decode(data, Handling) for number, data in view.handlings(key).items()}
-
-
-def see_handling(tx: Tx, key: str, number: int, handling: Handling, change_: Change) -> None:
-    """Decide a handling that is new to a collection, for every party that reads there."""
-    at_seq = tx.collection(key).end
-    for row in tx.feeds(key):
-        if row.collection != key:
-            continue
-        decision = decide_for(change_.current, handling, own=change_.party, party=row.party)
-        feed = first_seen(decode_feed(row.value), number, decision.outcome, at_seq)
-        tx.put_feed(FeedRow(collection=key, party=row.party, value=encode_feed(feed)))
 
 
 def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], frozenset[int]]:

@@ -178,26 +178,33 @@ def open_feed(outcomes: Mapping[int, Outcome]) -> Feed:
     """The feed of a party that joins, now or late: the whole history of what is released is live,
     and all the rest waits, or is refused, from the first entry on."""
     feed = Feed(outcomes=(), grants=(Grant(0, OPEN, frozenset()),))
-    for handling, outcome in sorted(outcomes.items()):
-        feed = first_seen(feed, handling, outcome, 0)
-    return feed
+    return first_seen(feed, outcomes, 0)
 
 
-def first_seen(feed: Feed, handling: int, outcome: Outcome, at_seq: int) -> Feed:
-    """Take in a handling whose first entry is ``at_seq``, decided then and there.
+def first_seen(feed: Feed, outcomes: Mapping[int, Outcome], at_seq: int) -> Feed:
+    """Take in handlings whose first entries are at ``at_seq`` or behind it, decided then and
+    there: all at once, since each costs as much as the feed is long.
 
-    Refused with ``Conflict`` if the feed knows the handling: only ``change`` may decide anew.
+    Refused with ``Conflict`` if the feed knows one of them: only ``change`` may decide anew.
     """
-    if handling in dict(feed.outcomes):
-        raise Conflict("feed.handling.known", f"Expected a new handling, got {handling}.")
-    outcomes = tuple(sorted((*feed.outcomes, (handling, outcome))))
-    fate = _FATES[outcome]["new"]
-    if fate == "queued":
-        # The live grant may begin before ``at_seq``: there is no entry of the handling there.
-        live = replace(feed.grants[-1], handlings=feed.grants[-1].handlings | {handling})
-        return replace(feed, outcomes=outcomes, grants=(*feed.grants[:-1], live))
-    stays = merged((*feed.stays, Stay(handling, at_seq, OPEN, fate)))
-    return replace(feed, outcomes=outcomes, stays=stays)
+    known = outcomes.keys() & dict(feed.outcomes).keys()
+    if known:
+        raise Conflict("feed.handling.known", f"Expected new handlings, got {sorted(known)}.")
+    queued, stays = set(), []
+    for handling, outcome in outcomes.items():
+        fate = _FATES[outcome]["new"]
+        if fate == "queued":
+            queued.add(handling)
+        else:
+            stays.append(Stay(handling, at_seq, OPEN, fate))
+    # The live grant may begin before ``at_seq``: there is no entry of the handlings there.
+    live = replace(feed.grants[-1], handlings=feed.grants[-1].handlings | queued)
+    return replace(
+        feed,
+        outcomes=tuple(sorted((*feed.outcomes, *outcomes.items()))),
+        grants=(*feed.grants[:-1], live),
+        stays=merged((*feed.stays, *stays)) if stays else feed.stays,
+    )
 
 
 def change(

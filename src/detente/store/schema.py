@@ -25,7 +25,7 @@ __all__ = [
 #: "DETE": tells ``file`` and other programs whose database this is.
 APPLICATION_ID: Final = 0x44455445
 #: The number of the tables below. A file with another number is not touched.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _PAGE_BYTES = 8192
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
@@ -90,6 +90,7 @@ CREATE TABLE block (
     added BLOB NOT NULL,
     ends BLOB NOT NULL,
     keys BLOB NOT NULL,
+    marks BLOB NOT NULL,
     digests BLOB NOT NULL,
     body BLOB NOT NULL,
     UNIQUE (collection, first),
@@ -107,13 +108,16 @@ CREATE TABLE tally (
     PRIMARY KEY (collection, handling, first)
 ) STRICT, WITHOUT ROWID;
 
--- "key" and "head" are the first eight bytes of an object key and of a digest, as integers.
+-- "key" and "head" are the first eight bytes of an object key and of a digest, as integers; "mark"
+-- stands for the version. So whether an object, a version or the very bytes are there is one step
+-- each, however many versions an object has.
 CREATE TABLE place (
     key INTEGER NOT NULL,
     collection INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
     head INTEGER NOT NULL,
-    PRIMARY KEY (key, collection, seq)
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, collection, mark, head, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Entries of objects that have more than one entry: the versions among which a reader may choose.

@@ -308,6 +308,10 @@ class _Version(msgspec.Struct):
 
 
 def version_of(raw: bytes) -> str:
-    """The version of an object that was accepted before."""
-    found = msgspec.json.decode(raw, type=_Version)
+    """The version of an object that was accepted before; none if a partner let one in whose
+    version is no text."""
+    try:
+        found = msgspec.json.decode(raw, type=_Version)
+    except msgspec.ValidationError:
+        return ""
     return found.modified or found.created

@@ -127,7 +127,7 @@ class FeedMachine(RuleBasedStateMachine):
         self.now_us += gap
         for handling in published:
             if handling not in self.naive.outcomes:
-                self.feed = first_seen(self.feed, handling, outcome, self.shelf.end)
+                self.feed = first_seen(self.feed, {handling: outcome}, self.shelf.end)
                 self.naive.outcomes[handling] = outcome
             self.shelf.append(handling, self.now_us)
             self.naive.publish(handling)
