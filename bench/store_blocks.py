@@ -62,7 +62,7 @@ async def append(store: SQLiteStore, count: int, *, ask: bool) -> list[dict[str,
             asked: list[tuple[bytes, bytes, bytes]] = asked,
         ) -> None:
             if ask:
-                assert not any(tx.earlier(KEY, asked))
+                assert not any(tx.known(KEY, asked))
             tx.append_items(KEY, items, time.time_ns() // 1000)
             tx.append_entry(LOG, b'{"act":"publish","n":"%d"}' % len(items) * 8)
 

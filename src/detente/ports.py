@@ -27,7 +27,6 @@ __all__ = [
     "Courier",
     "CredentialRow",
     "DocumentRow",
-    "Earlier",
     "FeedRow",
     "LinkRow",
     "NewItem",
@@ -97,14 +96,6 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     sha256: bytes
     handling: int
     mark: bytes = NO_MARK
-
-
-class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection has of an object already: ``known``, the newest entry with the same
-    bytes; ``single``, its one entry, or None if it has several."""
-
-    known: int | None
-    single: int | None
 
 
 class CollectionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,13 +323,16 @@ class Tx(View, Protocol):
         """The number of a handling in a collection, and whether it was new."""
         ...
 
-    def earlier(
-        self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]
-    ) -> list[Earlier | None]:
-        """For each (object key, version mark, SHA-256) what is there of the object; None if
-        nothing is. Costs the logarithm of what is stored for each, however many versions of an
-        object there are. ``known`` is certain; ``single`` goes by the head of the object key,
-        which two objects share by design only: then they count as one here."""
+    def known(self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[int | None]:
+        """For each (object key, version mark, SHA-256): the newest entry that has all of them, or
+        None. This and the next two cost the logarithm of what is stored for each item, however
+        many versions an object has."""
+        ...
+
+    def singles(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, int | None]:
+        """For each of these objects that has any entry: its one entry, or None if it has several.
+        Goes by the heads of the keys, which two objects share by somebody's design only: then they
+        count as one here."""
         ...
 
     def same_version(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[list[int]]:

@@ -7,12 +7,12 @@ behind a publication like any other.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
 from detente.model import NO_MARK, object_key, version_mark
-from detente.ports import Earlier, Tx
+from detente.ports import Tx
 
 __all__ = ["Name", "Sifted", "name_of", "sift"]
 
@@ -29,10 +29,11 @@ def name_of(stix_id: str, version: str, sha256: bytes) -> Name:
 class Sifted(msgspec.Struct, frozen=True, kw_only=True):
     """Places in the batch: ``new`` of what is to be entered, each content once; ``conflicts`` of
     what says something else under an id and version that was taken before, here or in the batch:
-    two readers would hold two truths. The rest is known."""
+    two readers would hold two truths. The rest is known. ``before`` has the objects of what is not
+    known that have any entry: the one, or None for several."""
 
     names: Sequence[Name]
-    earlier: Sequence[Earlier | None]
+    before: Mapping[bytes, int | None]
     new: list[int]
     conflicts: list[int]
 
@@ -43,9 +44,10 @@ class Sifted(msgspec.Struct, frozen=True, kw_only=True):
         found: list[int] = []
         seen: dict[bytes, int] = {}
         for seq, place in enumerate(entered, first):
-            name, earlier = self.names[place][0], self.earlier[place]
-            if earlier is not None:
-                found += [seq] if earlier.single is None else [earlier.single, seq]
+            name = self.names[place][0]
+            if name in self.before:
+                single = self.before[name]
+                found += [seq] if single is None else [single, seq]
             elif name in seen:
                 found += [seen[name], seq]
             seen.setdefault(name, seq)
@@ -57,31 +59,32 @@ def sift(
 ) -> Sifted:
     """Sift a batch. ``gone`` are entries that were taken back: who took an object back may enter
     it anew. ``versions``: conflicts are looked for; a partner's were decided at its own door."""
-    earlier = tx.earlier(key, names)
-    known = [one is not None and one.known is not None and one.known not in gone for one in earlier]
-    conflicts = _conflicts(tx, key, names, earlier, known, gone) if versions else []
+    known = [seq is not None and seq not in gone for seq in tx.known(key, names)]
+    unknown = [name for (name, _, _), same in zip(names, known, strict=True) if not same]
+    before = tx.singles(key, unknown)
+    conflicts = _conflicts(tx, key, (names, known), before, gone) if versions else []
     out = frozenset(conflicts)
     contents: dict[tuple[bytes, bytes], int] = {}
     for place, (name, _, sha256) in enumerate(names):
         if not known[place] and place not in out:
             contents.setdefault((name, sha256), place)
-    return Sifted(names=names, earlier=earlier, new=list(contents.values()), conflicts=conflicts)
+    return Sifted(names=names, before=before, new=list(contents.values()), conflicts=conflicts)
 
 
-def _conflicts(  # three lists in step; a record would only rename them
+def _conflicts(
     tx: Tx,
     key: str,
-    names: Sequence[Name],
-    earlier: Sequence[Earlier | None],
-    known: Sequence[bool],
+    batch: tuple[Sequence[Name], Sequence[bool]],
+    before: Container[bytes],
     gone: Container[int],
 ) -> list[int]:
-    """What is known byte for byte conflicts with nothing that is stored."""
+    """The conflicts of a batch, given what of it is known: that conflicts with nothing stored."""
+    names, known = batch
     asked = list(
         dict.fromkeys(
             (name, mark)
-            for (name, mark, _), before, same in zip(names, earlier, known, strict=True)
-            if before is not None and not same and mark != NO_MARK
+            for (name, mark, _), same in zip(names, known, strict=True)
+            if not same and mark != NO_MARK and name in before
         )
     )
     taken = {

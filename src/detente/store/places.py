@@ -24,11 +24,10 @@ from typing import Final, cast
 
 import apsw
 
-from detente.ports import Earlier
 from detente.store.blocks import ITEMS_MAX, BlockReader
 from detente.store.query import rows, value
 
-__all__ = ["Tail", "earlier", "find", "index_rest", "same_version"]
+__all__ = ["Tail", "find", "index_rest", "known", "same_version", "singles"]
 
 #: Rows that may wait in memory; about 300 bytes each, 700 where an object has several.
 WAITING_MAX: Final = 40_000
@@ -252,25 +251,14 @@ def _each(
     return cast("Iterator[tuple[int, ...]]", connection.executemany(query, asked))
 
 
-def _singles(
-    connection: apsw.Connection, tail: Tail, collection: int, keys: Iterable[int]
-) -> dict[int, int | None]:
-    """For each head of a key under which there is an entry: the one, or None for several."""
-    found: dict[int, list[int]] = {key: [*tail.get(key, collection)[:2]] for key in keys}
-    query = "SELECT key, seq FROM place WHERE key = ? AND collection = ? LIMIT 2"
-    for key, seq in _each(connection, query, [(key, collection) for key in found]):
-        found[key].append(seq)
-    return {key: seqs[0] if len(seqs) == 1 else None for key, seqs in found.items()}
-
-
-def earlier(
+def known(
     connection: apsw.Connection,
     blocks: BlockReader,
     tail: Tail,
     collection: int,
     items: Sequence[tuple[bytes, bytes, bytes]],
-) -> list[Earlier | None]:
-    """For each (object key, mark, digest) what is there of the object; None if nothing is."""
+) -> list[int | None]:
+    """For each (object key, mark, digest) the newest entry that has all of them, or None."""
     if not items:
         return []
     keys = _heads(b"".join([key for key, _, _ in items]), _KEY)
@@ -279,28 +267,44 @@ def earlier(
         return [None] * len(items)
     marks = _heads(b"".join([mark for _, mark, _ in items]), _MARK)
     heads = _heads(b"".join([digest for _, _, digest in items]), _DIGEST)
-    singles = _singles(connection, tail, collection, there)
-    spots: dict[int, list[int]] = {}
+    found: list[list[int]] = []
+    asked = []
+    for i, (key, mark, head) in enumerate(zip(keys, marks, heads, strict=True)):
+        seqs = tail.get(key, collection, mark, head) if key in there else ()
+        found.append([*seqs[: -_ALIKE_MAX - 1 : -1]])
+        if key in there:
+            asked.append((i, key, collection, mark, head, _ALIKE_MAX))
     query = (
         "SELECT ?, seq FROM place WHERE key = ? AND collection = ? AND mark = ? AND head = ?"
         " ORDER BY seq DESC LIMIT ?"
     )
-    asked = [
-        (i, key, collection, mark, head, _ALIKE_MAX)
-        for i, (key, mark, head) in enumerate(zip(keys, marks, heads, strict=True))
-        if key in there
-    ]
-    for i, key, _, mark, head, _ in asked:
-        spots[i] = [*tail.get(key, collection, mark, head)[: -_ALIKE_MAX - 1 : -1]]
     for i, seq in _each(connection, query, asked):
-        spots[i].append(seq)
+        found[i].append(seq)
     check = _Check(blocks, collection)
     return [
-        Earlier(known=check.first(spots[i], (key, digest)), single=singles[number])
-        if number in there
-        else None
-        for i, (number, (key, _, digest)) in enumerate(zip(keys, items, strict=True))
+        check.first(seqs, (key, digest)) if seqs else None
+        for seqs, (key, _, digest) in zip(found, items, strict=True)
     ]
+
+
+def singles(
+    connection: apsw.Connection, tail: Tail, collection: int, keys: Sequence[bytes]
+) -> dict[bytes, int | None]:
+    """For each object key under whose head there is an entry: the one, or None for several."""
+    if not keys:
+        return {}
+    heads = _heads(b"".join(keys), _KEY)
+    there = _keys_there(connection, tail, collection, heads)
+    found = {head: [*tail.get(head, collection)[:2]] for head in there}
+    query = "SELECT key, seq FROM place WHERE key = ? AND collection = ? LIMIT 2"
+    asked = [(head, collection) for head, seqs in found.items() if len(seqs) < 2]
+    for head, seq in _each(connection, query, asked):
+        found[head].append(seq)
+    return {
+        key: found[head][0] if len(found[head]) == 1 else None
+        for key, head in zip(keys, heads, strict=True)
+        if head in there
+    }
 
 
 def same_version(

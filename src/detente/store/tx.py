@@ -13,7 +13,6 @@ from detente.ports import (
     CollectionState,
     CredentialRow,
     DocumentRow,
-    Earlier,
     FeedRow,
     LinkRow,
     NewItem,
@@ -23,7 +22,7 @@ from detente.ports import (
     StatusRow,
 )
 from detente.store.blocks import BlockCache, BlockWriter
-from detente.store.places import Tail, earlier, same_version
+from detente.store.places import Tail, known, same_version, singles
 from detente.store.query import row, value
 from detente.store.sequencer import Sequencer
 from detente.store.view import SQLiteView, columns
@@ -115,14 +114,17 @@ class SQLiteTx(SQLiteView):
         self._db.execute("INSERT INTO handling VALUES (?, ?, ?)", (number, new, handling))
         return new, True
 
-    def earlier(
-        self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]
-    ) -> list[Earlier | None]:
-        """For each (object key, version mark, SHA-256) what is there of the object."""
+    def known(self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[int | None]:
+        """For each (object key, version mark, SHA-256) the newest entry with all, or None."""
         number = self._number(key)
         if not number:
             return [None] * len(items)
-        return earlier(self._db, self._blocks, self._tail, number, items)
+        return known(self._db, self._blocks, self._tail, number, items)
+
+    def singles(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, int | None]:
+        """For each of these objects that has any entry: its one entry, or None for several."""
+        number = self._number(key)
+        return singles(self._db, self._tail, number, object_keys) if number else {}
 
     def same_version(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[list[int]]:
         """For each (object key, version mark) the entries that have both."""

@@ -33,8 +33,7 @@ def item(n: int, *, handling: int = 1, version: int = 0, size: int = 0) -> NewIt
 
 def known(tx: Tx, key: str, asked: Sequence[NewItem]) -> list[int | None]:
     """For each item the newest entry with its bytes."""
-    found = tx.earlier(key, [(one.key, one.mark, one.sha256) for one in asked])
-    return [None if one is None else one.known for one in found]
+    return tx.known(key, [(one.key, one.mark, one.sha256) for one in asked])
 
 
 def items(a: int, b: int, *, handling: int = 1) -> list[NewItem]:

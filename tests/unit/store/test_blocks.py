@@ -113,13 +113,12 @@ def check_known(tx: Tx, plain: Plain, dice: random.Random) -> None:
         newest[one.key, one.sha256] = i
         entries.setdefault(one.key, []).append(i)
         versions.setdefault((one.key, one.mark), []).append(i)
-    found = tx.earlier(KEY, [(one.key, one.mark, one.sha256) for one in asked])
-    for one, earlier in zip(asked, found, strict=True):
-        seqs = entries.get(one.key)
-        assert (earlier is None) == (seqs is None)
-        if earlier is not None and seqs is not None:
-            assert earlier.known == newest.get((one.key, one.sha256))
-            assert earlier.single == (seqs[0] if len(seqs) == 1 else None)
+    assert known(tx, KEY, asked) == [newest.get((one.key, one.sha256)) for one in asked]
+    assert tx.singles(KEY, [one.key for one in asked]) == {
+        one.key: seqs[0] if len(seqs) == 1 else None
+        for one in asked
+        if (seqs := entries.get(one.key))
+    }
     pairs = [(one.key, one.mark) for one in asked]
     same = [sorted(seqs) for seqs in tx.same_version(KEY, pairs)]
     assert same == [versions.get(pair, []) for pair in pairs]
