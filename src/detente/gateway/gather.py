@@ -248,7 +248,9 @@ class _Gather:
         whether one that is not was passed over."""
         self._skipped = False
         if self._wanted is not None:
-            return next((s for s in self._wanted if a <= s < b and self._fits(handlings, s)), None)
+            between = range(bisect_left(self._wanted, a), bisect_left(self._wanted, b))
+            seqs = (self._wanted[at] for at in between)
+            return next((seq for seq in seqs if self._fits(handlings, seq)), None)
         while a < b:
             seq = self._first(handlings, a, b)
             block = None if seq is None else self._view.block(self._key, seq)
@@ -257,9 +259,20 @@ class _Gather:
             if self._picker is None or self._asked(self._picker, block, seq):
                 return seq
             self._skipped = True
-            whole = self._single and not self._picker.may_hold(block)
-            a = block.first + block.count if whole else seq + 1
+            a = self._past(self._picker, block, seq)
         return None
+
+    def _past(self, picker: VersionPicker, block: Block, seq: int) -> int:
+        """Where to look on behind an entry that is not asked for: behind all that follow it in its
+        block and are not asked for either, for an object may have very many versions."""
+        end = block.first + block.count
+        if self._single:
+            return seq + 1 if picker.may_hold(block) else end
+        for other in self._out(block, seq, end):
+            if other != seq:
+                break
+            seq += 1
+        return seq
 
     def _asked(self, picker: VersionPicker, block: Block, seq: int) -> bool:
         if self._single:

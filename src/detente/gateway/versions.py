@@ -7,12 +7,13 @@ read now: a newer version that is kept back from it does not exist for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
 
 from detente.ports import Block, View
-from detente.rules.feed import Feed, readable
+from detente.rules.feed import OPEN, Feed, readable_ranges
 from detente.wire.stix import version_of
 
 __all__ = ["LAST", "Versions", "VersionPicker", "version_key"]
@@ -54,6 +55,7 @@ class VersionPicker:
         self._feed = feed
         self._versions = versions
         self._families: dict[bytes, tuple[int, int]] = {}
+        self._readable: dict[int, tuple[tuple[int, int], ...]] = {}
         self._places = tuple(time[:19].encode() for time in versions.times)
 
     @property
@@ -100,10 +102,20 @@ class VersionPicker:
     def _ends(self, name: bytes) -> tuple[int, int]:
         """The entries with the first and the last version among those the party may read."""
         found = []
+        block: Block | None = None
         for seq in self._view.find(self._key, name):
-            block = self._view.block(self._key, seq)
-            if block is None or not readable(self._feed, block.handlings[seq - block.first], seq):
+            if block is None or seq >= block.first + block.count:
+                block = self._view.block(self._key, seq)
+            if block is None or not self._reads(block.handlings[seq - block.first], seq):
                 continue
             # What has no version of its own (observables) is told apart by its entry.
             found.append((version_key(version_of(block.raw(seq))), seq))
         return (min(found)[1], max(found)[1]) if found else (-1, -1)
+
+    def _reads(self, handling: int, seq: int) -> bool:
+        """True if the party may read the entry, however far it has come."""
+        if handling not in self._readable:
+            self._readable[handling] = readable_ranges(self._feed, handling)
+        ranges = self._readable[handling]
+        at = bisect_right(ranges, (seq, OPEN)) - 1
+        return at >= 0 and seq < ranges[at][1]

@@ -83,7 +83,7 @@ __all__ = [
     "outcome_of",
     "point_of",
     "ranges",
-    "readable",
+    "readable_ranges",
     "recall",
     "received",
     "review",
@@ -461,11 +461,13 @@ def grant_of(feed: Feed, handling: int, seq: int) -> Grant | None:
     return next((g for g in feed.grants if handling in g.handlings and g.a <= seq < g.b), None)
 
 
-def readable(feed: Feed, handling: int, seq: int) -> bool:
-    """True if the entry is granted and its outcome lets it be read now, however far the reader
-    has come: what the party may know to exist."""
-    grant = grant_of(feed, handling, seq)
-    return grant is not None and handling in _readable(grant, dict(feed.outcomes))
+def readable_ranges(feed: Feed, handling: int) -> tuple[tuple[int, int], ...]:
+    """Where entries of a handling are granted and its outcome lets them be read now, however far
+    the reader has come: what the party may know to exist. Disjoint ranges ``a <= seq < b``, in
+    order."""
+    outcomes = dict(feed.outcomes)
+    found = [(g.a, g.b) for g in feed.grants if handling in _readable(g, outcomes)]
+    return tuple(sorted(found))
 
 
 def state_of(feed: Feed, handling: int, seq: int) -> State:

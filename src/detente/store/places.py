@@ -213,8 +213,11 @@ def find(connection: apsw.Connection, blocks: BlockReader, number: int, key: byt
     (wanted,) = _heads(key, _KEY)
     found = set()
     query = "SELECT seq FROM place WHERE key = ? AND collection = ?"
-    for (seq,) in rows(connection, tuple[int], query, wanted, number):
-        first, keys, _ = blocks.names(number, seq)
+    first, keys = 0, b""
+    # In order, so that the names of each block are read once, however many versions lie in it.
+    for seq in sorted(seq for (seq,) in rows(connection, tuple[int], query, wanted, number)):
+        if not first <= seq < first + len(keys) // _KEY:
+            first, keys, _ = blocks.names(number, seq)
         if keys[(seq - first) * _KEY :][:_KEY] == key:
             found.add(seq)
     for first, keys in blocks.keys_from(number, indexed):
