@@ -54,12 +54,12 @@ async def append(store: SQLiteStore, count: int, *, ask: bool) -> list[dict[str,
     spent, done, worst, made = 0.0, 0, 0.0, 0
     for n in range(count // ENVELOPE):
         items = envelope(n, filler)
-        asked = [(item.key, item.sha256) for item in items]
+        asked = [(item.key, item.mark, item.sha256) for item in items]
 
         def work(
             tx: Tx,
             items: list[NewItem] = items,
-            asked: list[tuple[bytes, bytes]] = asked,
+            asked: list[tuple[bytes, bytes, bytes]] = asked,
         ) -> None:
             if ask:
                 assert not any(tx.known(KEY, asked))

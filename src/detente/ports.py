@@ -13,6 +13,8 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from detente.model import NO_MARK
+
 __all__ = [
     "ActRow",
     "Answer",
@@ -66,7 +68,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     ``body`` is the objects' bytes as they came, joined by single commas; object ``i`` ends
     before ``ends[i]`` and begins after the comma behind ``ends[i - 1]``. ``added_us`` are the
     times of entry (strictly increasing), ``handlings`` the interned numbers, ``keys`` 16 bytes
-    each (``model.object_key``), ``digests`` 32 bytes each (SHA-256 of the object's bytes).
+    each (``model.object_key``), ``marks`` 8 bytes each (``model.version_mark``), ``digests`` 32
+    bytes each (SHA-256 of the object's bytes).
     """
 
     first: int
@@ -76,6 +79,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     added_us: array[int]
     handlings: array[int]
     keys: bytes
+    marks: bytes
     digests: bytes
 
     def raw(self, seq: int) -> bytes:
@@ -85,12 +89,14 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An item about to enter a collection."""
+    """An item about to enter a collection. ``mark`` stands for its version among those of its
+    object (``model.version_mark``)."""
 
     key: bytes
     raw: bytes
     sha256: bytes
     handling: int
+    mark: bytes = NO_MARK
 
 
 class CollectionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,6 +289,10 @@ class View(Protocol):
         """The canonical bytes of each handling seen in the collection, by number."""
         ...
 
+    def number_of(self, key: str, handling: bytes) -> int | None:
+        """The number of a handling in a collection, or None if it is new there."""
+        ...
+
     def feed(self, key: str, party: str) -> FeedRow | None: ...
     def feeds(self, prefix: str) -> list[FeedRow]:
         """All feeds on collections whose key begins with ``prefix``."""
@@ -345,12 +355,21 @@ class Tx(View, Protocol):
         """The number of a handling in a collection, and whether it was new."""
         ...
 
-    def known(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[int | None]:
-        """For each (object key, SHA-256): the entry that already has both, or None."""
+    def known(self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[int | None]:
+        """For each (object key, version mark, SHA-256): the newest entry that has all of them, or
+        None. This and the next two cost the logarithm of what is stored for each item, however
+        many versions an object has."""
         ...
 
-    def find_many(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """The entries of each of these objects that has any, in order; for many at a time."""
+    def singles(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, int | None]:
+        """For each of these objects that has any entry: its one entry, or None if it has several.
+        Goes by the heads of the keys, which two objects share by somebody's design only: then they
+        count as one here."""
+        ...
+
+    def same_version(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[list[int]]:
+        """For each (object key, version mark) the entries that have both, by the heads of them:
+        128 bits of two hashes."""
         ...
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:

@@ -16,7 +16,7 @@ from detente.ports import Tx, View
 from detente.proof import leaf_hash, root_of, verify_checkpoint
 from detente.store import places, writer
 from detente.store.sqlite import SQLiteStore
-from tests.unit.store.kit import KEY, LOG, SIGNER, VKEY, item, items, opened, play, raws
+from tests.unit.store.kit import KEY, LOG, SIGNER, VKEY, item, items, known, opened, play, raws
 
 STEP = 40
 
@@ -72,7 +72,7 @@ def check(view: View, works: list[int]) -> None:
 
 async def check_known(store: SQLiteStore, works: list[int]) -> None:
     one = [item(n * STEP + 3) for n in range(max(works) + 5)]
-    found = await store.write(lambda tx: tx.known(KEY, [(i.key, i.sha256) for i in one]))
+    found = await store.write(lambda tx: known(tx, KEY, one))
     places_of = {n: place * STEP + 3 for place, n in enumerate(works)}
     assert found == [places_of.get(n) for n in range(max(works) + 5)]
 

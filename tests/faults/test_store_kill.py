@@ -14,7 +14,7 @@ from detente.ports import View
 from detente.proof import leaf_hash, root_of, verify_checkpoint
 from detente.store.sqlite import SQLiteStore
 from tests.faults.store_victim import entry_of, made_by
-from tests.unit.store.kit import KEY, LOG, VKEY, play, raws
+from tests.unit.store.kit import KEY, LOG, VKEY, known, play, raws
 
 ROUNDS = 20
 
@@ -66,10 +66,10 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
 
         async def check(store: SQLiteStore) -> list[int]:
             works = await store.read(look)
-            pairs = [(one.key, one.sha256) for n in works[-40:] for one in made_by(n)]
-            found = await store.write(lambda tx: tx.known(KEY, pairs))
+            asked = [one for n in works[-40:] for one in made_by(n)]
+            found = await store.write(lambda tx: known(tx, KEY, asked))
             end = await store.read(lambda view: view.collection(KEY).end)
-            assert found == list(range(end - len(pairs), end))
+            assert found == list(range(end - len(asked), end))
             return works
 
         works = play(path, check)

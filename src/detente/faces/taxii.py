@@ -366,12 +366,6 @@ class TAXII:
         body = await read_body(request.receive, self._config.body_bytes_max)
         _check_envelope(body)
         rows: list[StatusRow] = []
-
-        def keep(tx: Tx, published: Published) -> None:
-            # In the transaction of the objects: a status is never there without them.
-            rows.append(_status_row(asked, published, self._clock.now_us()))
-            tx.put_status(rows[-1])
-
         await self._parts.intake.publish(
             Publication(
                 agreement=asked.agreement.id,
@@ -380,7 +374,7 @@ class TAXII:
                 body=body,
                 partial=True,
             ),
-            keep,
+            _keeper(asked, self._clock, rows),
         )
         return forms.answer(rows[-1].body, status=202)
 
@@ -418,6 +412,16 @@ class TAXII:
         if row is None or (row.agreement, row.party) != (agreement.id, caller.party):
             raise Missing("status.unknown", f"Expected a status of yours, got {name}.")
         return forms.answer(row.body)
+
+
+def _keeper(asked: _Asked, clock: Clock, rows: list[StatusRow]) -> Callable[[Tx, Published], None]:
+    """Keeps the status in the transaction of the objects: it is never there without them."""
+
+    def keep(tx: Tx, published: Published) -> None:
+        rows.append(_status_row(asked, published, clock.now_us()))
+        tx.put_status(rows[-1])
+
+    return keep
 
 
 def _status_row(asked: _Asked, published: Published, now_us: int) -> StatusRow:

@@ -19,7 +19,6 @@ from detente.rules.feed import (
     Range,
     change,
     expire,
-    first_seen,
     open_feed,
     ranges,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "expire_feeds",
     "feed_parties",
     "has_feed",
-    "see_handling",
 ]
 
 
@@ -107,17 +105,6 @@ def _outcomes(
 
 def _handlings(view: View, key: str) -> dict[int, Handling]:
     return {number: decode(data, Handling) for number, data in view.handlings(key).items()}
-
-
-def see_handling(tx: Tx, key: str, number: int, handling: Handling, change_: Change) -> None:
-    """Decide a handling that is new to a collection, for every party that reads there."""
-    at_seq = tx.collection(key).end
-    for row in tx.feeds(key):
-        if row.collection != key:
-            continue
-        decision = decide_for(change_.current, handling, own=change_.party, party=row.party)
-        feed = first_seen(decode_feed(row.value), number, decision.outcome, at_seq)
-        tx.put_feed(FeedRow(collection=key, party=row.party, value=encode_feed(feed)))
 
 
 def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], frozenset[int]]:

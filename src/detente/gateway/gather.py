@@ -110,7 +110,7 @@ def gather(view: View, ask: PageAsk, kept: Kept) -> tuple[Gathered | None, dict[
     gathered = work.finish()
     if gathered is not None and picker is not None and work.passed and ask.moves_mark:
         behind = served(feed, gathered.until, only)
-        passed = superseded(view, key, behind, work.passed)
+        passed = superseded(view, picker, behind, work.passed)
         gathered = msgspec.structs.replace(gathered, passed=passed)
     numbers = {number for number, _ in gathered.runs} if gathered else set()
     handlings = view.handlings(key) if numbers else {}
@@ -270,7 +270,9 @@ class _Gather:
         whether one that is not was passed over."""
         self._skipped = False
         if self._wanted is not None:
-            return next((s for s in self._wanted if a <= s < b and self._fits(handlings, s)), None)
+            between = range(bisect_left(self._wanted, a), bisect_left(self._wanted, b))
+            seqs = (self._wanted[at] for at in between)
+            return next((seq for seq in seqs if self._fits(handlings, seq)), None)
         while a < b:
             seq = self._first(handlings, a, b)
             block = None if seq is None else self._view.block(self._key, seq)
@@ -282,9 +284,21 @@ class _Gather:
             if self._single and held and self._fits(handlings, seq):
                 return seq
             self._skipped = True
-            self.passed.append(seq)
-            a = seq + 1 if held else block.first + block.count
+            a = self._past(block, seq)
         return None
+
+    def _past(self, block: Block, seq: int) -> int:
+        """Where to look on behind an entry that is not asked for: behind all that follow it in its
+        block and are not asked for either, for an object may have very many versions."""
+        end = block.first + block.count
+        if self._single:
+            return seq + 1 if self._picker is None or self._picker.may_hold(block) else end
+        for other in self._out(block, seq, end):
+            if other != seq:
+                break
+            self.passed.append(seq)
+            seq += 1
+        return seq
 
     def _fits(self, handlings: frozenset[int], seq: int) -> bool:
         block = self._view.block(self._key, seq)

@@ -11,17 +11,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
 import msgspec
 
-from detente.errors import Broken, Invalid, Missing, NotAuthorised
+from detente.errors import Conflict, Invalid, Missing, NotAuthorised, PeerError
 from detente.gateway.bell import Ring
-from detente.gateway.book import Book, collection_key
-from detente.gateway.feeds import Change, decide_for, see_handling
+from detente.gateway.book import Book, collection_key, split_key
+from detente.gateway.feeds import Change, feed_parties
 from detente.gateway.gate import Current, Gate
+from detente.gateway.intern import (
+    HANDLINGS_MAX,
+    INLINE_MAX,
+    MARKINGS_MAX,
+    Ahead,
+    check_new,
+    decide_ahead,
+    intern,
+    new_handlings,
+)
 from detente.gateway.recall import RecalledEntries
-from detente.model import Agreement, Collection, Handling, encode, object_key
+from detente.gateway.sift import Name, name_of, sift
+from detente.model import Agreement, Handling, object_key
+from detente.model import Collection as Terms
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
 from detente.proof import leaf_hash, root_of
@@ -34,6 +47,10 @@ __all__ = ["Intake", "Publication", "Published", "Received", "Refused"]
 REFUSALS_MAX = 10_000
 #: Readers whose outcomes are told in the answer to a publication.
 OUTCOMES_MAX = 20
+#: How often what was decided ahead is decided again, because the standing moved meanwhile.
+TRIES_MAX = 3
+
+T = TypeVar("T")
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,12 +143,13 @@ class Intake:
         """Take a publication; answers when it is on disk.
 
         ``keep`` runs in the same transaction as the items, also if all of them are known: a
-        source's place is on disk exactly when its page is. Only for what is ``partial``, which is
-        never undone as a whole.
+        source's place is on disk exactly when its page is. It is not told ``outcomes``. Only for
+        what is ``partial``, of which no object undoes the whole.
 
         Refuses as a whole: an unknown collection, a party that is not its sender, a missing
-        purpose or grade where the agreement demands them (R34), a body that cannot be cut, and,
-        unless partial, any object that is refused.
+        purpose or grade where the agreement demands them (R34), a body that cannot be cut, one
+        that brings too many new handlings (``gateway.intern``), and, unless partial, any object
+        that is refused.
         """
         await self._gate.settled(publication.agreement)
         current = self._gate.current(publication.agreement)
@@ -142,7 +160,7 @@ class Intake:
         done = await asyncio.to_thread(cut, publication.body, limits)
         key = collection_key(agreement.id, collection.name)
         names = await self._book.store.read(lambda view: _known_markings(view, key, done))
-        batch, refused = _sorted(done, stated, agreement, names)
+        batch, refused = await asyncio.to_thread(_sorted, done, stated, agreement, names)
         refused += [
             Refused(
                 index=r.index, id=r.id, type=r.type, code=r.code, sentence=r.sentence, path=r.path
@@ -151,58 +169,93 @@ class Intake:
         ]
         if refused and not publication.partial:
             raise _whole(refused)
-        change = Change(
-            current=current, party=self._book.me.party, now_us=self._book.clock.now_us()
-        )
 
-        def work(tx: Tx) -> _Entered:
-            entered = self._enter(tx, key, batch, change)
+        def work(tx: Tx, change: Change, ahead: Ahead) -> _Entered:
+            entered = self._enter(tx, key, batch, change, ahead)
             if keep is not None:
                 keep(tx, _answer(publication, refused, entered, batch))
             return entered
 
-        entered = await self._book.store.write(work)
-        if entered.conflicts and not publication.partial:
-            raise _whole(list(entered.conflicts))
+        entered = await self._write(key, batch.handlings, work)
         self._published(agreement.id, collection.name)
-        return _answer(publication, refused, entered, batch)
+        outcomes = await self._outcomes(current, batch, entered.counted)
+        return _answer(publication, refused, entered, batch, outcomes)
 
-    def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change) -> _Entered:
+    async def _write(
+        self, key: str, handlings: Collection[Handling], work: Callable[[Tx, Change, Ahead], T]
+    ) -> T:
+        """One transaction that may meet these handlings for the first time. What many parties
+        need decided is decided before it; if an order changes the standing in between, again."""
+        for left in reversed(range(TRIES_MAX)):
+            ahead = await self._ahead(key, handlings)
+            try:
+                return await self._book.store.write(
+                    lambda tx, ahead=ahead: work(tx, self._change(key), ahead)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                )
+            except Conflict as error:
+                if error.code != "gate.moved" or not left:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
+    def _change(self, key: str) -> Change:
+        """The standing may have moved since it was read; what the gate holds now is what the
+        feeds stand at, or are being brought to by a later transaction."""
+        agreement, _ = split_key(key)
+        current = self._gate.current(agreement)
+        if current is None:
+            raise Missing("agreement.unknown", f"Expected a known agreement, got {agreement}.")
+        book = self._book
+        return Change(current=current, party=book.me.party, now_us=book.clock.now_us())
+
+    async def _ahead(self, key: str, handlings: Collection[Handling]) -> Ahead:
+        """Decisions for those of the handlings that are new; none if they are few."""
+        change, (_, name) = self._change(key), split_key(key)
+        terms = change.current.standing.agreement
+        places = feed_parties(terms, change.party) if terms else ()
+        parties = [party for collection, party in places if collection == name]
+        if len(handlings) * len(parties) <= INLINE_MAX:
+            return Ahead()
+        fresh = await self._book.store.read(lambda view: new_handlings(view, key, handlings))
+        if len(fresh) * len(parties) <= INLINE_MAX:
+            return Ahead()
+        return await asyncio.to_thread(decide_ahead, change.current, fresh, change.party, parties)
+
+    def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change, ahead: Ahead) -> _Entered:
         """One transaction: handlings, items, the publish entry."""
-        objects = batch.objects
-        names = [object_key(one.id) for one in objects]
-        known = tx.known(
-            key, [(name, one.sha256) for name, one in zip(names, objects, strict=True)]
-        )
-        stored = tx.find_many(key, [n for n, at in zip(names, known, strict=True) if at is None])
         gone = RecalledEntries(tx, key)
-        if gone:
-            stored, known = _without_recalled(tx, key, gone, objects, names, known)
-        conflicts = _conflicts(tx, key, objects, names, known, stored)
+        sifted = sift(tx, key, batch.names, gone, versions=True)
+        refused = [_conflict(batch.objects[at]) for at in sifted.conflicts]
         first = tx.collection(key).end
-        new = _new_ones(objects, names, known, conflicts)
-        if not new or (conflicts and not batch.partial):
-            return _Entered(first=first, end=first, conflicts=tuple(conflicts.values()))
-        counted = Counter(batch.sorts[at] for at in new)
-        numbers = self._intern(tx, key, {at: batch.handlings[at] for at in counted}, change)
+        if refused and not batch.partial:
+            raise _whole(refused)
+        sorts = {batch.sorts[at]: batch.handlings[batch.sorts[at]] for at in sifted.new}
+        check_new(tx, key, sorts.values())
+        numbers = intern(tx, key, sorts, change, ahead)
+        refused += [_full(batch.objects[at]) for at in sifted.new if batch.sorts[at] not in numbers]
+        if refused and not batch.partial:
+            raise _whole(refused)
+        new = [at for at in sifted.new if batch.sorts[at] in numbers]
+        if not new:
+            return _Entered(first=first, end=first, refused=tuple(refused))
         items = [
             NewItem(
-                key=names[at],
-                raw=objects[at].raw,
-                sha256=objects[at].sha256,
+                key=batch.names[at][0],
+                raw=batch.objects[at].raw,
+                sha256=batch.names[at][2],
                 handling=numbers[batch.sorts[at]],
+                mark=batch.names[at][1],
             )
             for at in new
         ]
         state = tx.append_items(key, items, change.now_us)
-        tx.put_twins(key, _twins([item.key for item in items], first, stored))
+        tx.put_twins(key, sifted.twins(new, first))
         root = root_of([leaf_hash(item.sha256) for item in items])
         entry, _ = self._book.write_root_entry(
             tx,
             self._book.me.log_of(change.current.agreement),
             "publish",
             root,
-            collection=key.partition("/")[2],
+            collection=split_key(key)[1],
             party=batch.handlings[0].originator,
             count=len(items),
             first=first,
@@ -213,75 +266,69 @@ class Intake:
             end=state.end,
             entry=entry,
             root=root,
-            conflicts=tuple(conflicts.values()),
-            outcomes=self._outcomes(
-                change, {batch.handlings[at]: count for at, count in counted.items()}
-            ),
+            refused=tuple(refused),
+            counted=Counter(batch.sorts[at] for at in new),
         )
 
-    def _intern(
-        self, tx: Tx, key: str, handlings: Mapping[int, Handling], change: Change
-    ) -> dict[int, int]:
-        """The numbers of handlings in the collection, by the caller's own numbers."""
-        numbers = {}
-        for local, handling in handlings.items():
-            number, is_new = tx.intern(key, encode(handling))
-            numbers[local] = number
-            if is_new:
-                # The standing may have moved since it was read; what the gate holds now is what
-                # the feeds stand at, or are being brought to by a later transaction.
-                current = self._gate.current(change.current.agreement) or change.current
-                fresh = Change(current=current, party=change.party, now_us=change.now_us)
-                see_handling(tx, key, number, handling, fresh)
-        return numbers
-
-    def _outcomes(
-        self, change: Change, counted: Mapping[Handling, int]
+    async def _outcomes(
+        self, current: Current, batch: _Batch, counted: Mapping[int, int]
     ) -> dict[str, dict[str, int]]:
         """What the present standing makes of the new items, for the first readers at least: it
         is told for information, and a thousand readers must not make publishing dearer."""
-        agreement = change.current.standing.agreement
-        name = next(iter(counted)).collection
+        agreement = current.standing.agreement
+        name = batch.handlings[0].collection if batch.handlings else ""
         collection = agreement.collection(name) if agreement else None
+        readers = collection.readers[:OUTCOMES_MAX] if collection and counted else ()
+        handlings = [batch.handlings[at] for at in counted]
+        own = self._book.me.party
+        if len(handlings) * len(readers) <= INLINE_MAX:
+            decided = decide_ahead(current, handlings, own, readers)
+        else:
+            decided = await asyncio.to_thread(decide_ahead, current, handlings, own, readers)
         found = {}
-        for party in (collection.readers if collection else ())[:OUTCOMES_MAX]:
+        for party, outcomes in decided.outcomes.items():
             sums: Counter[str] = Counter()
-            for handling, count in counted.items():
-                decision = decide_for(change.current, handling, own=change.party, party=party)
-                sums[decision.outcome] += count
+            for outcome, count in zip(outcomes, counted.values(), strict=True):
+                sums[outcome] += count
             found[party] = dict(sums)
         return found
 
     async def receive(self, page: Received, keep: Callable[[Tx, int, int], None]) -> int:
         """Take a partner's page; how many of its items were new. ``keep`` runs in the same
         transaction with (new, known), so that the reader's place and the receipt are on disk
-        exactly when the items are."""
-        current = self._gate.current(page.agreement)
-        if current is None:
-            raise Missing("agreement.unknown", f"Expected a known agreement, got {page.agreement}.")
+        exactly when the items are.
+
+        Refuses as a whole a page whose handlings are beyond what a collection may have: a
+        partner's gateway keeps to the same bounds. How many are new in one page is not bounded
+        besides, for all that its sender has come to over years may be in the first.
+        """
         key = collection_key(page.agreement, page.collection)
         book = self._book
-        change = Change(current=current, party=book.me.party, now_us=book.clock.now_us())
-        digests = await asyncio.to_thread(_digests, [raw for raw, _, _ in page.objects])
+        self._change(key)  # refuses an unknown agreement before anything is read
+        _check_markings(page.handlings)
+        names = await asyncio.to_thread(_names_of, page.objects)
 
-        def work(tx: Tx) -> int:
-            keys = [object_key(stix_id) for _, stix_id, _ in page.objects]
-            known = tx.known(key, list(zip(keys, digests, strict=True)))
-            kinds = dict(enumerate(page.handlings))
-            numbers = self._intern(tx, key, kinds, change)
-            seen: set[tuple[bytes, bytes]] = set()
-            items = []
-            for (raw, _, sort), name, sha256, at in zip(
-                page.objects, keys, digests, known, strict=True
-            ):
-                if at is None and (name, sha256) not in seen:
-                    seen.add((name, sha256))
-                    items.append(NewItem(key=name, raw=raw, sha256=sha256, handling=numbers[sort]))
+        def work(tx: Tx, change: Change, ahead: Ahead) -> int:
+            sifted = sift(tx, key, names, versions=False)
+            sorts = [page.objects[at][2] for at in sifted.new]
+            numbers = intern(tx, key, {at: page.handlings[at] for at in sorts}, change, ahead)
+            if any(at not in numbers for at in sorts):
+                raise PeerError(
+                    "peer.handlings", f"Expected at most {HANDLINGS_MAX} handlings, got more."
+                )
+            items = [
+                NewItem(
+                    key=names[at][0],
+                    raw=page.objects[at][0],
+                    sha256=names[at][2],
+                    handling=numbers[page.objects[at][2]],
+                    mark=names[at][1],
+                )
+                for at in sifted.new
+            ]
             if items:
-                new_keys = [item.key for item in items]
-                stored = tx.find_many(key, new_keys)
-                state = tx.append_items(key, items, change.now_us)
-                tx.put_twins(key, _twins(new_keys, state.end - len(items), stored))
+                first = tx.append_items(key, items, change.now_us).end - len(items)
+                tx.put_twins(key, sifted.twins(sifted.new, first))
             book.write_root_entry(
                 tx,
                 book.me.log_of(page.agreement),
@@ -296,15 +343,17 @@ class Intake:
             keep(tx, len(items), len(page.objects) - len(items))
             return len(items)
 
-        new = await book.store.write(work)
+        new = await self._write(key, page.handlings, work)
         self._published(page.agreement, page.collection)
         return new
 
 
 class _Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Acceptable objects; ``sorts`` has for each the place of its handling in ``handlings``."""
+    """Acceptable objects, by what they are known; ``sorts`` has for each the place of its handling
+    in ``handlings``."""
 
     objects: list[CutObject]
+    names: list[Name]
     sorts: list[int]
     handlings: list[Handling]
     partial: bool
@@ -316,8 +365,8 @@ class _Entered(msgspec.Struct, frozen=True, kw_only=True):
     new: int = 0
     entry: int | None = None
     root: bytes = b""
-    conflicts: tuple[Refused, ...] = ()
-    outcomes: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+    counted: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 class _Stated(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,7 +381,7 @@ class _Stated(msgspec.Struct, frozen=True, kw_only=True):
     partial: bool
 
 
-def _collection(current: Current | None, publication: Publication) -> tuple[Agreement, Collection]:
+def _collection(current: Current | None, publication: Publication) -> tuple[Agreement, Terms]:
     agreement = current.standing.agreement if current else None
     collection = agreement.collection(publication.collection) if agreement else None
     if agreement is None or collection is None:
@@ -349,7 +398,7 @@ def _collection(current: Current | None, publication: Publication) -> tuple[Agre
     return agreement, collection
 
 
-def _stated(publication: Publication, agreement: Agreement, collection: Collection) -> _Stated:
+def _stated(publication: Publication, agreement: Agreement, collection: Terms) -> _Stated:
     purpose = publication.purpose or collection.purpose
     grade = publication.grade or collection.grade
     if agreement.purpose_required and purpose is None:
@@ -413,10 +462,14 @@ def _sorted(
 ) -> tuple[_Batch, list[Refused]]:
     """The acceptable objects with their handlings, each made once; and those no kind fits."""
     places: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int | None] = {}
-    batch = _Batch(objects=[], sorts=[], handlings=[], partial=stated.partial)
+    batch = _Batch(objects=[], names=[], sorts=[], handlings=[], partial=stated.partial)
     refused = []
     for one in done.objects:
         markings = markings_of(one, names)
+        if len(markings) > MARKINGS_MAX:
+            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(markings)}."
+            refused.append(_refused(one, "publish.markings", sentence))
+            continue
         sort = (one.type, markings, one.extensions)
         if sort not in places:
             kind = stated.kind or _kind_of(agreement, one.type, one.extensions)
@@ -425,18 +478,11 @@ def _sorted(
                 batch.handlings.append(_handling(stated, kind, one.type, markings))
         place = places[sort]
         if place is None:
-            refused.append(
-                Refused(
-                    index=one.index,
-                    id=one.id,
-                    type=one.type,
-                    code="publish.no-kind",
-                    sentence=f"Expected a kind of the agreement for type {one.type}, got none.",
-                    version=one.version,
-                )
-            )
+            sentence = f"Expected a kind of the agreement for type {one.type}, got none."
+            refused.append(_refused(one, "publish.no-kind", sentence))
         else:
             batch.objects.append(one)
+            batch.names.append(name_of(one.id, one.version, one.sha256))
             batch.sorts.append(place)
     return batch, refused
 
@@ -467,123 +513,50 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
     """Names of the marking definitions that the objects refer to: those in the request, and
     those that entered the collection before."""
     names = MarkingNames.of(done)
+    stored = []
     for marking_id in names.missing(done):
-        for seq in view.find(key, object_key(marking_id)):
+        for seq in view.find(key, object_key(marking_id))[:1]:
             block = view.block(key, seq)
             if block is not None:
-                names = names.learn(block.raw(seq))
-    return names
+                stored.append(block.raw(seq))
+    return names.learn(stored)
 
 
-def _conflicts(  # three lists in step and what is stored; a record would only rename them
-    tx: Tx,
-    key: str,
-    objects: list[CutObject],
-    names: list[bytes],
-    known: list[int | None],
-    stored: Mapping[bytes, list[int]],
-) -> dict[int, Refused]:
-    """Objects that say something else under an id and version that was taken before, here or in
-    this request: two readers would hold two truths. What is known byte for byte is no conflict.
-    ``stored``: the entries of each object that is not known so and has any."""
-    seen: dict[tuple[str, str], bytes] = {}
-    found = {}
-    for one, name, at in zip(objects, names, known, strict=True):
-        if not one.version:
-            continue
-        other = seen.setdefault((one.id, one.version), one.sha256) != one.sha256
-        if not other and at is None and name in stored:
-            other = any(version_of(raw) == one.version for raw in _raws(tx, key, stored[name]))
-        if other:
-            found[one.index] = Refused(
-                index=one.index,
-                id=one.id,
-                type=one.type,
-                code="publish.version",
-                sentence=f"Expected one content for {one.id} {one.version}, got two.",
-                path="$.modified",
-                version=one.version,
-            )
-    return found
+def _refused(one: CutObject, code: str, sentence: str, path: str = "") -> Refused:
+    return Refused(
+        index=one.index,
+        id=one.id,
+        type=one.type,
+        code=code,
+        sentence=sentence,
+        path=path,
+        version=one.version,
+    )
 
 
-def _without_recalled(  # lists in step, as in `_conflicts`
-    tx: Tx,
-    key: str,
-    gone: Container[int],
-    objects: list[CutObject],
-    names: list[bytes],
-    known: list[int | None],
-) -> tuple[dict[bytes, list[int]], list[int | None]]:
-    """What is stored and known, as if recalled entries had never been: who took an object back
-    may enter it anew."""
-    found = {
-        name: alive
-        for name, seqs in tx.find_many(key, names).items()
-        if (alive := [seq for seq in seqs if seq not in gone])
-    }
-    again: list[int | None] = []
-    for one, name, at in zip(objects, names, known, strict=True):
-        if at is not None and at in gone:
-            at = next(
-                (s for s in found.get(name, ()) if _digest_at(tx, key, s) == one.sha256), None
-            )
-        again.append(at)
-    unknown = {name for name, at in zip(names, again, strict=True) if at is None}
-    return {name: seqs for name, seqs in found.items() if name in unknown}, again
+def _conflict(one: CutObject) -> Refused:
+    sentence = f"Expected one content for {one.id} {one.version}, got two."
+    return _refused(one, "publish.version", sentence, "$.modified")
 
 
-def _digest_at(tx: Tx, key: str, seq: int) -> bytes:
-    block = tx.block(key, seq)
-    if block is None:
-        raise Broken("store.entry", f"Expected entry {seq} of {key}, got none.")
-    return block.digests[(seq - block.first) * 32 :][:32]
-
-
-def _twins(names: list[bytes], first: int, stored: Mapping[bytes, list[int]]) -> list[int]:
-    """The entries of objects of which there are several by now. ``names`` are those of the new
-    entries, from ``first`` on; ``stored`` has the earlier ones."""
-    found: list[int] = []
-    seen: dict[bytes, int] = {}
-    for seq, name in enumerate(names, first):
-        before = [*stored.get(name, ()), *([seen[name]] if name in seen else [])]
-        if before:
-            found += [*before, seq]
-        seen.setdefault(name, seq)
-    return found
-
-
-def _raws(tx: Tx, key: str, seqs: list[int]) -> Iterator[bytes]:
-    for seq in seqs:
-        block = tx.block(key, seq)
-        if block is not None:
-            yield block.raw(seq)
-
-
-def _new_ones(
-    objects: list[CutObject],
-    names: list[bytes],
-    known: list[int | None],
-    conflicts: dict[int, Refused],
-) -> list[int]:
-    """The places of objects that are neither known nor in conflict, each content once."""
-    seen: set[tuple[bytes, bytes]] = set()
-    found = []
-    for place, (one, at) in enumerate(zip(objects, known, strict=True)):
-        if at is None and one.index not in conflicts:
-            content = (names[place], one.sha256)
-            if content not in seen:
-                seen.add(content)
-                found.append(place)
-    return found
+def _full(one: CutObject) -> Refused:
+    sentence = (
+        f"Expected at most {HANDLINGS_MAX} combinations of type, markings, purpose, grade and unit "
+        "in a collection, got one more."
+    )
+    return _refused(one, "publish.handlings-full", sentence)
 
 
 def _answer(
-    publication: Publication, refused: list[Refused], entered: _Entered, batch: _Batch
+    publication: Publication,
+    refused: list[Refused],
+    entered: _Entered,
+    batch: _Batch,
+    outcomes: dict[str, dict[str, int]] | None = None,
 ) -> Published:
-    conflicting = {one.index for one in entered.conflicts}
-    refused = sorted([*refused, *entered.conflicts], key=lambda one: one.index)
-    taken = [one for one in batch.objects if one.index not in conflicting]
+    out = {one.index for one in entered.refused}
+    refused = sorted([*refused, *entered.refused], key=lambda one: one.index)
+    taken = [one for one in batch.objects if one.index not in out]
     return Published(
         agreement=publication.agreement,
         collection=publication.collection,
@@ -600,11 +573,22 @@ def _answer(
         entry=entered.entry,
         root=entered.root.hex(),
         by_type=dict(sorted(Counter(one.type for one in taken).items())),
-        outcomes=entered.outcomes,
+        outcomes=outcomes or {},
         ids=tuple(one.id for one in taken),
         versions=tuple(one.version for one in taken),
     )
 
 
-def _digests(raws: list[bytes]) -> list[bytes]:
-    return [hashlib.sha256(raw).digest() for raw in raws]
+def _names_of(objects: Collection[tuple[bytes, str, int]]) -> list[Name]:
+    return [
+        name_of(stix_id, version_of(raw), hashlib.sha256(raw).digest())
+        for raw, stix_id, _ in objects
+    ]
+
+
+def _check_markings(handlings: Collection[Handling]) -> None:
+    most = max((len(handling.markings) for handling in handlings), default=0)
+    if most > MARKINGS_MAX:
+        raise PeerError(
+            "peer.handlings", f"Expected at most {MARKINGS_MAX} markings of an object, got {most}."
+        )

@@ -17,7 +17,7 @@ import msgspec
 from detente.gateway.book import collection_key
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.versions import LAST, VersionPicker, version_key
-from detente.ports import FeedRow, PageRow, PassedRow, Tx, View
+from detente.ports import Block, FeedRow, PageRow, PassedRow, Tx, View
 from detente.rules.feed import Feed, Grant, offer_again, readable, state_of
 from detente.wire.stix import version_of
 
@@ -44,20 +44,31 @@ def carries(page: PageRow, party: str, number: int, seq: int) -> bool:
     return any(number in piece.handlings and piece.a <= seq < piece.b for piece in pieces)
 
 
-def superseded(view: View, key: str, behind: Feed, seqs: Sequence[int]) -> tuple[int, ...]:
+def superseded(
+    view: View, picker: VersionPicker, behind: Feed, seqs: Sequence[int]
+) -> tuple[int, ...]:
     """Of entries that a page left out: the newest of each object whose last version has not been
     given either, once the page is (``behind``: the feed as it is then)."""
-    picker = VersionPicker(view, key, behind, LAST)
-    newest: dict[int, tuple[str, int]] = {}
+    families: dict[int, list[int]] = {}
+    block: Block | None = None
     for seq in seqs:
-        block = view.block(key, seq)
+        if block is None or not block.first <= seq < block.first + block.count:
+            block = view.block(picker.key, seq)
         last = picker.last(block, seq) if block is not None else -1
-        if block is None or last in (-1, seq) or not _queued(view, key, behind, last):
-            continue
-        newest[last] = max(
-            newest.get(last, ("", -1)), (version_key(version_of(block.raw(seq))), seq)
+        if last not in (-1, seq):
+            families.setdefault(last, []).append(seq)
+    return tuple(
+        sorted(
+            max(passed, key=lambda seq: (_version_at(view, picker.key, seq), seq))
+            for last, passed in families.items()
+            if _queued(view, picker.key, behind, last)
         )
-    return tuple(sorted(seq for _, seq in newest.values()))
+    )
+
+
+def _version_at(view: View, key: str, seq: int) -> str:
+    block = view.block(key, seq)
+    return version_key(version_of(block.raw(seq))) if block is not None else ""
 
 
 def _queued(view: View, key: str, feed: Feed, seq: int) -> bool:

@@ -42,7 +42,13 @@ STILL_PAGES_MAX = 100
 #: Refused objects told by name; more are counted only.
 TOLD_MAX = 20
 #: Errors after which a smaller page may do.
-_TOO_LARGE = ("link.answer-size", "stix.objects", "http.body_too_large", "link.page-size")
+_TOO_LARGE = (
+    "link.answer-size",
+    "stix.objects",
+    "http.body_too_large",
+    "link.page-size",
+    "publish.handlings",
+)
 #: Errors by which a server may mean that it no longer knows a ``next`` it gave.
 _NEXT_GONE = ("link.answer", "link.unknown-collection")
 #: A server that fails by itself (5xx) keeps its ``next`` this often in a row: it may only be down

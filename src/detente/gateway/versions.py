@@ -7,12 +7,13 @@ read now: a newer version that is kept back from it does not exist for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
 
 from detente.ports import Block, View
-from detente.rules.feed import Feed, readable
+from detente.rules.feed import OPEN, Feed, readable_ranges
 from detente.wire.stix import version_of
 
 __all__ = ["LAST", "Versions", "VersionPicker", "version_key"]
@@ -50,10 +51,11 @@ class VersionPicker:
 
     def __init__(self, view: View, key: str, feed: Feed, versions: Versions) -> None:
         self._view = view
-        self._key = key
+        self.key = key
         self._feed = feed
         self._versions = versions
         self._families: dict[bytes, tuple[int, int]] = {}
+        self._readable: dict[int, tuple[tuple[int, int], ...]] = {}
         self._places = tuple(time[:19].encode() for time in versions.times)
 
     @property
@@ -66,7 +68,7 @@ class VersionPicker:
         that need not look at each."""
         if self._versions.every:
             return ()
-        twins = self._view.twins(self._key, a, b)
+        twins = self._view.twins(self.key, a, b)
         return [seq for seq in twins if not self._is_end(block, seq)]
 
     def may_hold(self, block: Block) -> bool:
@@ -86,7 +88,7 @@ class VersionPicker:
             return True
         if not (versions.first or versions.last):
             return False
-        return not self._view.twins(self._key, seq, seq + 1) or self._is_end(block, seq)
+        return not self._view.twins(self.key, seq, seq + 1) or self._is_end(block, seq)
 
     def last(self, block: Block, seq: int) -> int:
         """The entry with the last version of this entry's object that the party may read; -1 if
@@ -109,12 +111,24 @@ class VersionPicker:
     def _ends(self, name: bytes) -> tuple[int, int]:
         """The entries with the first and the last version among those the party may read."""
         found = []
-        for seq in self._view.find(self._key, name):
-            block = self._view.block(self._key, seq)
-            if block is None or self._view.recalled(self._key, seq, seq + 1):
+        block: Block | None = None
+        seqs = self._view.find(self.key, name)
+        gone = set(self._view.recalled(self.key, seqs[0], seqs[-1] + 1)) if seqs else set()
+        for seq in seqs:
+            if seq in gone:
                 continue
-            if not readable(self._feed, block.handlings[seq - block.first], seq):
+            if block is None or seq >= block.first + block.count:
+                block = self._view.block(self.key, seq)
+            if block is None or not self._reads(block.handlings[seq - block.first], seq):
                 continue
             # What has no version of its own (observables) is told apart by its entry.
             found.append((version_key(version_of(block.raw(seq))), seq))
         return (min(found)[1], max(found)[1]) if found else (-1, -1)
+
+    def _reads(self, handling: int, seq: int) -> bool:
+        """True if the party may read the entry, however far it has come."""
+        if handling not in self._readable:
+            self._readable[handling] = readable_ranges(self._feed, handling)
+        ranges = self._readable[handling]
+        at = bisect_right(ranges, (seq, OPEN)) - 1
+        return at >= 0 and seq < ranges[at][1]

@@ -20,7 +20,7 @@ from detente.model.charter import Charter, Key, LogName, Office, Root
 from detente.model.codec import canonical, decode, digest, encode
 from detente.model.directive import HALT_MS_MAX, Condition, Directive
 from detente.model.handling import UNMARKED, Handling
-from detente.model.item import Item, object_key
+from detente.model.item import NO_MARK, Item, object_key, version_mark
 from detente.model.scope import Cell, Choice, Scope, covers, meet, meets, outside_all, without
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Handling",
     "Head",
     "Item",
+    "NO_MARK",
     "Key",
     "Kind",
     "KindRule",
@@ -61,6 +62,7 @@ __all__ = [
     "meet",
     "meets",
     "object_key",
+    "version_mark",
     "outside_all",
     "without",
 ]

@@ -6,6 +6,7 @@ may give which order with how many signatures, and what becomes of each kind whi
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -137,7 +138,7 @@ class Power(Record, frozen=True, kw_only=True):
     duration_max_ms: Millis | None = None
 
 
-class Agreement(Record, frozen=True, kw_only=True):
+class Agreement(Record, frozen=True, kw_only=True, dict=True):
     """The agreement; a later version names the digest of the one it supersedes."""
 
     v: Literal[1] = 1
@@ -165,7 +166,12 @@ class Agreement(Record, frozen=True, kw_only=True):
 
     def member(self, party: str) -> Member | None:
         """The member of that name, or None."""
-        return next((member for member in self.members if member.party == party), None)
+        return self._members.get(party)
+
+    @cached_property
+    def _members(self) -> dict[str, Member]:
+        # An order decides every handling for every reader, and asks for its member each time.
+        return {member.party: member for member in reversed(self.members)}
 
     def collection(self, name: str) -> Collection | None:
         """The collection of that name or UUID, or None."""

@@ -6,7 +6,10 @@ import hashlib
 
 import msgspec
 
-__all__ = ["Item", "object_key"]
+__all__ = ["NO_MARK", "Item", "object_key", "version_mark"]
+
+#: The mark of an object that has no version.
+NO_MARK = bytes(8)
 
 
 def object_key(stix_id: str) -> bytes:
@@ -15,6 +18,15 @@ def object_key(stix_id: str) -> bytes:
     Hashing makes keys of equal length and spread, whatever an outsider chooses as an id.
     """
     return hashlib.sha256(stix_id.encode()).digest()[:16]
+
+
+def version_mark(object_key: bytes, version: str) -> bytes:
+    """The eight bytes by which a version is found among those of its object; zeros if the object
+    has no version. The text counts as it stands: the same instant written in another way is
+    another version, as for ``publish.version``."""
+    if not version:
+        return NO_MARK
+    return hashlib.sha256(object_key + version.encode()).digest()[:8]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,6 +88,7 @@ __all__ = [
     "point_of",
     "ranges",
     "readable",
+    "readable_ranges",
     "received",
     "review",
     "segments",
@@ -179,26 +180,33 @@ def open_feed(outcomes: Mapping[int, Outcome]) -> Feed:
     """The feed of a party that joins, now or late: the whole history of what is released is live,
     and all the rest waits, or is refused, from the first entry on."""
     feed = Feed(outcomes=(), grants=(Grant(0, OPEN, frozenset()),))
-    for handling, outcome in sorted(outcomes.items()):
-        feed = first_seen(feed, handling, outcome, 0)
-    return feed
+    return first_seen(feed, outcomes, 0)
 
 
-def first_seen(feed: Feed, handling: int, outcome: Outcome, at_seq: int) -> Feed:
-    """Take in a handling whose first entry is ``at_seq``, decided then and there.
+def first_seen(feed: Feed, outcomes: Mapping[int, Outcome], at_seq: int) -> Feed:
+    """Take in handlings whose first entries are at ``at_seq`` or behind it, decided then and
+    there: all at once, since each costs as much as the feed is long.
 
-    Refused with ``Conflict`` if the feed knows the handling: only ``change`` may decide anew.
+    Refused with ``Conflict`` if the feed knows one of them: only ``change`` may decide anew.
     """
-    if handling in dict(feed.outcomes):
-        raise Conflict("feed.handling.known", f"Expected a new handling, got {handling}.")
-    outcomes = tuple(sorted((*feed.outcomes, (handling, outcome))))
-    fate = _FATES[outcome]["new"]
-    if fate == "queued":
-        # The live grant may begin before ``at_seq``: there is no entry of the handling there.
-        live = replace(feed.grants[-1], handlings=feed.grants[-1].handlings | {handling})
-        return replace(feed, outcomes=outcomes, grants=(*feed.grants[:-1], live))
-    stays = merged((*feed.stays, Stay(handling, at_seq, OPEN, fate)))
-    return replace(feed, outcomes=outcomes, stays=stays)
+    known = outcomes.keys() & dict(feed.outcomes).keys()
+    if known:
+        raise Conflict("feed.handling.known", f"Expected new handlings, got {sorted(known)}.")
+    queued, stays = set(), []
+    for handling, outcome in outcomes.items():
+        fate = _FATES[outcome]["new"]
+        if fate == "queued":
+            queued.add(handling)
+        else:
+            stays.append(Stay(handling, at_seq, OPEN, fate))
+    # The live grant may begin before ``at_seq``: there is no entry of the handlings there.
+    live = replace(feed.grants[-1], handlings=feed.grants[-1].handlings | queued)
+    return replace(
+        feed,
+        outcomes=tuple(sorted((*feed.outcomes, *outcomes.items()))),
+        grants=(*feed.grants[:-1], live),
+        stays=merged((*feed.stays, *stays)) if stays else feed.stays,
+    )
 
 
 def change(
@@ -465,11 +473,18 @@ def grant_of(feed: Feed, handling: int, seq: int) -> Grant | None:
     return next((g for g in feed.grants if handling in g.handlings and g.a <= seq < g.b), None)
 
 
+def readable_ranges(feed: Feed, handling: int) -> tuple[tuple[int, int], ...]:
+    """Where entries of a handling are granted and its outcome lets them be read now, however far
+    the reader has come: what the party may know to exist. Disjoint ranges ``a <= seq < b``, in
+    order."""
+    outcomes = dict(feed.outcomes)
+    found = [(g.a, g.b) for g in feed.grants if handling in _readable(g, outcomes)]
+    return tuple(sorted(found))
+
+
 def readable(feed: Feed, handling: int, seq: int) -> bool:
-    """True if the entry is granted and its outcome lets it be read now, however far the reader
-    has come: what the party may know to exist."""
-    grant = grant_of(feed, handling, seq)
-    return grant is not None and handling in _readable(grant, dict(feed.outcomes))
+    """True if one entry may be read now, as in ``readable_ranges``."""
+    return any(a <= seq < b for a, b in readable_ranges(feed, handling))
 
 
 def state_of(feed: Feed, handling: int, seq: int) -> State:

@@ -37,12 +37,13 @@ _FAN = 10
 _TAIL_BLOCKS_MAX = 6 * _FAN
 _DIGEST = 32
 _KEY = 16
+_MARK = 8
 
 CACHE_BYTES_MAX: Final = 48 * 1024 * 1024
 #: The keys of blocks that are not in the index yet, for readers that look for an object.
 KEYS_BYTES_MAX: Final = 4 * 1024 * 1024
 
-_COLUMNS = "handlings, added, ends, keys, digests, body"
+_COLUMNS = "handlings, added, ends, keys, marks, digests, body"
 
 
 class BlockCache:
@@ -95,8 +96,8 @@ class BlockCache:
 
 
 def _weight(block: Block) -> int:
-    # Arrays of 4, 4 and 8 bytes, keys, digests, and what Python's objects take besides.
-    return len(block.body) + block.count * (16 + _KEY + _DIGEST) + 1024
+    # Arrays of 4, 4 and 8 bytes, keys, marks, digests, and what Python's objects take besides.
+    return len(block.body) + block.count * (16 + _KEY + _MARK + _DIGEST) + 1024
 
 
 def _unpack(typecode: str, data: bytes) -> array[int]:
@@ -216,7 +217,7 @@ class BlockReader:
         return found if found is not None and seq < found[1] + found[2] else None
 
     def _load(self, block_id: int, first: int, count: int) -> Block:
-        handlings, added, ends, keys, digests, body = self._one(
+        handlings, added, ends, keys, marks, digests, body = self._one(
             f"SELECT {_COLUMNS} FROM block WHERE id = ?",  # noqa: S608  # a constant
             block_id,
         )
@@ -228,6 +229,7 @@ class BlockReader:
             added_us=_unpack("q", added),
             handlings=_unpack("I", handlings),
             keys=keys,
+            marks=marks,
             digests=digests,
         )
         self._cache.put(block_id, block)
@@ -284,13 +286,14 @@ class BlockWriter(BlockReader):
 
     def append(
         self, collection: int, first: int, first_us: int, items: Sequence[NewItem]
-    ) -> tuple[bytes, bytes]:
-        """Append items; entry ``first + i`` gets the time ``first_us + i``. Gives their keys and
-        digests, joined. Refuses empty bytes and keys or digests of another length."""
+    ) -> tuple[bytes, bytes, bytes]:
+        """Append items; entry ``first + i`` gets the time ``first_us + i``. Gives their keys,
+        marks and digests, joined. Refuses empty bytes and names of another length."""
         raws = [item.raw for item in items]
         if not all(raws):
             raise Invalid("item.empty", "Expected the bytes of an object, got none.")
         keys = _joined([item.key for item in items], _KEY)
+        marks = _joined([item.mark for item in items], _MARK)
         digests = _joined([item.sha256 for item in items], _DIGEST)
         handlings = array("I", [item.handling for item in items])
         last: Block | None = None
@@ -303,18 +306,19 @@ class BlockWriter(BlockReader):
                 added_us=array("q", range(first_us + i, first_us + j)),
                 handlings=handlings[i:j],
                 keys=keys[i * _KEY : j * _KEY],
+                marks=marks[i * _MARK : j * _MARK],
                 digests=digests[i * _DIGEST : j * _DIGEST],
             )
             self._insert(collection, last)
         if last is not None and _class(last.count, len(last.body)) < _SEALED:
             self._merge(collection)
-        return keys, digests
+        return keys, marks, digests
 
     def _insert(self, collection: int, block: Block) -> None:
         block_id, self._next_id = self._next_id, self._next_id + 1
         self._db.execute(
             f"INSERT INTO block (id, collection, first, count, first_us, last_us, size, {_COLUMNS})"  # noqa: S608  # a constant
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 block_id,
                 collection,
@@ -327,6 +331,7 @@ class BlockWriter(BlockReader):
                 _pack(block.added_us),
                 _pack(block.ends),
                 block.keys,
+                block.marks,
                 block.digests,
                 block.body,
             ),
@@ -450,6 +455,7 @@ def _concat(blocks: Sequence[Block]) -> Block:
         added_us=added,
         handlings=handlings,
         keys=b"".join([block.keys for block in blocks]),
+        marks=b"".join([block.marks for block in blocks]),
         digests=b"".join([block.digests for block in blocks]),
     )
 
@@ -466,5 +472,6 @@ def _slice(block: Block, i: int, j: int) -> Block:
         added_us=block.added_us[i:j],
         handlings=block.handlings[i:j],
         keys=block.keys[i * _KEY : j * _KEY],
+        marks=block.marks[i * _MARK : j * _MARK],
         digests=block.digests[i * _DIGEST : j * _DIGEST],
     )

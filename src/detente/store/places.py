@@ -9,39 +9,79 @@ Nothing durable hangs on the memory: the rows follow from the blocks. ``collecti
 below which entry the table is complete; what lies above is read from the blocks' keys, and on
 start ``index_rest`` writes it. Rows that are already there are written again without harm.
 
-Rows hold eight bytes of key and digest; a hit is confirmed against the block in full.
+Rows hold eight bytes of key and digest, and the mark of the version. That an entry has the same
+bytes is confirmed against the block in full. Each question about an object is one step in the
+index and one in memory, however many versions it has: an object with a hundred thousand versions
+must not hold up the writer.
 """
 
 from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import apsw
 
 from detente.store.blocks import ITEMS_MAX, BlockReader
 from detente.store.query import rows, value
 
-__all__ = ["Tail", "find", "find_many", "index_rest", "known"]
+__all__ = ["Tail", "find", "index_rest", "known", "same_version", "singles"]
 
-#: Rows that may wait in memory; about 260 bytes each.
+#: Rows that may wait in memory; about 300 bytes each, 700 where an object has several.
 WAITING_MAX: Final = 40_000
 _BUCKETS = 64
 _SHIFT = 58
 _DIGEST = 32
 _KEY = 16
+_MARK = 8
 
-#: (collection, seq, head), several of them behind one another where a key has several entries.
-_Spots = tuple[int, ...]
+#: Entries with the same mark and head of a digest that are looked at, newest first. The same bytes
+#: enter again only after all before them were recalled, so the newest decides; others are there
+#: only where somebody has found digests that begin alike.
+_ALIKE_MAX: Final = 8
 
-_INSERT = "INSERT OR IGNORE INTO place (key, collection, seq, head) VALUES (?, ?, ?, ?)"
+#: An entry under a key: (collection, mark, head, seq), as in the table.
+_Spot = tuple[int, int, int, int]
+
+_INSERT = "INSERT OR IGNORE INTO place (key, collection, mark, head, seq) VALUES (?, ?, ?, ?, ?)"
 
 
 def _heads(data: bytes, width: int) -> tuple[int, ...]:
     """The first eight bytes of every ``width`` bytes, as signed integers."""
     return struct.unpack(">" + f"q{width - 8}x" * (len(data) // width), data)
+
+
+class _Spots:
+    """Several entries under one key, in order; found by collection, by mark, and by digest."""
+
+    __slots__ = ("_seqs", "all")
+
+    def __init__(self, first: _Spot) -> None:
+        self.all: list[_Spot] = []
+        self._seqs: dict[tuple[int, ...], list[int]] = {}
+        self.add(first)
+
+    def add(self, spot: _Spot) -> None:
+        self.all.append(spot)
+        for n in (1, 2, 3):
+            self._seqs.setdefault(spot[:n], []).append(spot[3])
+
+    def pop(self) -> None:
+        """Forget the last."""
+        spot = self.all.pop()
+        for n in (1, 2, 3):
+            seqs = self._seqs[spot[:n]]
+            seqs.pop()
+            if not seqs:
+                del self._seqs[spot[:n]]
+
+    def get(self, head: tuple[int, ...]) -> Sequence[int]:
+        return self._seqs.get(head, ())
+
+
+_Bucket = dict[int, "_Spot | _Spots"]
 
 
 class Tail:
@@ -53,48 +93,60 @@ class Tail:
 
     def __init__(self, waiting_max: int = WAITING_MAX) -> None:
         self._waiting_max = waiting_max
-        self._buckets: list[dict[int, _Spots]] = [{} for _ in range(_BUCKETS)]
+        self._buckets: list[_Bucket] = [{} for _ in range(_BUCKETS)]
         self._waiting = 0
         self._next = 0
         # The ends of the collections when the present round through the buckets began: when it
         # is over, everything below them is in the table.
         self._round: list[tuple[int, int]] = []
         self._added: list[tuple[int, int, tuple[int, ...]]] = []
-        self._flushed: list[tuple[int, dict[int, _Spots], list[tuple[int, int]]]] = []
+        self._flushed: list[tuple[int, _Bucket, list[tuple[int, int]]]] = []
 
     def mark(self) -> int:
         """A point to go back to."""
         return len(self._added)
 
-    def add(self, collection: int, first: int, keys: bytes, digests: bytes) -> None:
-        """Entries ``first`` onwards with their keys and digests."""
+    def add(self, collection: int, first: int, keys: bytes, marks: bytes, digests: bytes) -> None:
+        """Entries ``first`` onwards with their keys, marks and digests."""
         numbers = _heads(keys, _KEY)
         buckets = self._buckets
-        for i, (number, head) in enumerate(zip(numbers, _heads(digests, _DIGEST), strict=True)):
+        rest = zip(_heads(marks, _MARK), _heads(digests, _DIGEST), strict=True)
+        for seq, (number, (mark, head)) in enumerate(zip(numbers, rest, strict=True), first):
             bucket = buckets[number >> _SHIFT & 63]
             spots = bucket.get(number)
-            spot = (collection, first + i, head)
-            bucket[number] = spot if spots is None else spots + spot
+            spot = (collection, mark, head, seq)
+            if spots is None:
+                bucket[number] = spot
+                continue
+            if isinstance(spots, tuple):
+                bucket[number] = spots = _Spots(spots)
+            spots.add(spot)
         self._waiting += len(numbers)
         self._added.append((collection, first, numbers))
 
-    def get(self, number: int) -> _Spots:
-        """What waits for a key."""
-        return self._buckets[number >> _SHIFT & 63].get(number, ())
+    def get(self, number: int, *head: int) -> Sequence[int]:
+        """The entries that wait for a key, in order: of a collection, and of a mark and a digest
+        in it, if they are given."""
+        spots = self._buckets[number >> _SHIFT & 63].get(number)
+        if isinstance(spots, tuple):
+            return spots[3:] if spots[: len(head)] == head else ()
+        return () if spots is None else spots.get(head)
 
     def undo(self, mark: int) -> None:
         """Forget what was added since the mark; with 0, also that anything was written."""
         while self._flushed:
             at, bucket, round_ = self._flushed.pop()
             self._next, self._round, self._buckets[at] = at, round_, bucket
-            self._waiting += sum(map(len, bucket.values())) // 3
+            self._waiting += sum(1 for _ in _rows(bucket))
         while len(self._added) > mark:
             _, _, numbers = self._added.pop()
             for number in reversed(numbers):
                 bucket = self._buckets[number >> _SHIFT & 63]
-                spots = bucket.pop(number)
-                if len(spots) > 3:  # more than one spot
-                    bucket[number] = spots[:-3]
+                spots = bucket[number]
+                if isinstance(spots, _Spots):
+                    spots.pop()
+                if isinstance(spots, tuple) or not spots.all:
+                    del bucket[number]
             self._waiting -= len(numbers)
 
     def keep(self) -> None:
@@ -121,28 +173,34 @@ class Tail:
                 )
 
 
-def _rows(bucket: dict[int, _Spots]) -> Iterator[tuple[int, int, int, int]]:
+_Row = tuple[int, int, int, int, int]
+
+
+def _rows(bucket: _Bucket) -> Iterator[_Row]:
     for number, spots in bucket.items():
-        for i in range(0, len(spots), 3):
-            yield number, spots[i], spots[i + 1], spots[i + 2]
+        for spot in (spots,) if isinstance(spots, tuple) else spots.all:
+            yield number, *spot
 
 
 def index_rest(connection: apsw.Connection) -> None:
     """Write every row that is still missing. Part of starting; in the caller's transaction."""
     query = 'SELECT number, indexed, "end" FROM collection WHERE indexed < "end"'
     for collection, indexed, end in rows(connection, tuple[int, int, int], query):
-        missing: list[tuple[int, int, int, int]] = []
-        for first, keys, digests in rows(
+        missing: list[_Row] = []
+        for first, keys, marks, digests in rows(
             connection,
-            tuple[int, bytes, bytes],
-            "SELECT first, keys, digests FROM block"
+            tuple[int, bytes, bytes, bytes],
+            "SELECT first, keys, marks, digests FROM block"
             " WHERE collection = ? AND first > ? AND first + count > ?",
             collection,
             indexed - ITEMS_MAX,
             indexed,
         ):
-            heads = zip(_heads(keys, _KEY), _heads(digests, _DIGEST), strict=True)
-            missing += [(key, collection, first + i, head) for i, (key, head) in enumerate(heads)]
+            names = _heads(keys, _KEY), _heads(marks, _MARK), _heads(digests, _DIGEST)
+            missing += [
+                (key, collection, mark, head, seq)
+                for seq, (key, mark, head) in enumerate(zip(*names, strict=True), first)
+            ]
         missing.sort()
         connection.executemany(_INSERT, missing)
         connection.execute("UPDATE collection SET indexed = ? WHERE number = ?", (end, collection))
@@ -155,8 +213,11 @@ def find(connection: apsw.Connection, blocks: BlockReader, number: int, key: byt
     (wanted,) = _heads(key, _KEY)
     found = set()
     query = "SELECT seq FROM place WHERE key = ? AND collection = ?"
-    for (seq,) in rows(connection, tuple[int], query, wanted, number):
-        first, keys, _ = blocks.names(number, seq)
+    first, keys = 0, b""
+    # In order, so that the names of each block are read once, however many versions lie in it.
+    for seq in sorted(seq for (seq,) in rows(connection, tuple[int], query, wanted, number)):
+        if not first <= seq < first + len(keys) // _KEY:
+            first, keys, _ = blocks.names(number, seq)
         if keys[(seq - first) * _KEY :][:_KEY] == key:
             found.add(seq)
     for first, keys in blocks.keys_from(number, indexed):
@@ -168,26 +229,29 @@ def find(connection: apsw.Connection, blocks: BlockReader, number: int, key: byt
     return sorted(found)
 
 
-def _spots_of(
+def _keys_there(
     connection: apsw.Connection, tail: Tail, collection: int, keys: Sequence[int]
-) -> dict[int, list[tuple[int, int]]]:
-    """For each head of a key: the entries (seq, head of digest) that may have it. In one query."""
-    spots: dict[int, list[tuple[int, int]]] = {}
-    for key, seq, head in rows(
-        connection,
-        tuple[int, int, int],
-        "SELECT place.key, seq, head FROM carray(?) AS wanted CROSS JOIN place"
-        " ON place.key = wanted.value AND collection = ?",
-        apsw.carray(array("q", sorted(set(keys)))),
-        collection,
-    ):
-        spots.setdefault(key, []).append((seq, head))
-    for key in set(keys):
-        waiting = tail.get(key)
-        for i in range(0, len(waiting), 3):
-            if waiting[i] == collection:
-                spots.setdefault(key, []).append((waiting[i + 1], waiting[i + 2]))
-    return spots
+) -> set[int]:
+    """Those heads of keys under which there is an entry. In one query."""
+    found = {
+        key
+        for (key,) in rows(
+            connection,
+            tuple[int],
+            "SELECT wanted.value FROM carray(?) AS wanted WHERE EXISTS"
+            " (SELECT 1 FROM place WHERE key = wanted.value AND collection = ?)",
+            apsw.carray(array("q", sorted(set(keys)))),
+            collection,
+        )
+    }
+    return found | {key for key in keys if tail.get(key, collection)}
+
+
+def _each(
+    connection: apsw.Connection, query: str, asked: Iterable[tuple[int, ...]]
+) -> Iterator[tuple[int, ...]]:
+    """The rows of a query for each of many sets of values."""
+    return cast("Iterator[tuple[int, ...]]", connection.executemany(query, asked))
 
 
 def known(
@@ -195,44 +259,71 @@ def known(
     blocks: BlockReader,
     tail: Tail,
     collection: int,
-    items: Sequence[tuple[bytes, bytes]],
+    items: Sequence[tuple[bytes, bytes, bytes]],
 ) -> list[int | None]:
-    """For each (object key, digest) the first entry that has both, or None. In one query."""
+    """For each (object key, mark, digest) the newest entry that has all of them, or None."""
     if not items:
         return []
-    keys = array("q", _heads(b"".join([key for key, _ in items]), _KEY))
-    heads = _heads(b"".join([digest for _, digest in items]), _DIGEST)
-    spots = _spots_of(connection, tail, collection, keys)
-    if not spots:
+    keys = _heads(b"".join([key for key, _, _ in items]), _KEY)
+    there = _keys_there(connection, tail, collection, keys)
+    if not there:
         return [None] * len(items)
+    marks = _heads(b"".join([mark for _, mark, _ in items]), _MARK)
+    heads = _heads(b"".join([digest for _, _, digest in items]), _DIGEST)
+    found: list[list[int]] = []
+    asked = []
+    for i, (key, mark, head) in enumerate(zip(keys, marks, heads, strict=True)):
+        seqs = tail.get(key, collection, mark, head) if key in there else ()
+        found.append([*seqs[: -_ALIKE_MAX - 1 : -1]])
+        if key in there:
+            asked.append((i, key, collection, mark, head, _ALIKE_MAX))
+    query = (
+        "SELECT ?, seq FROM place WHERE key = ? AND collection = ? AND mark = ? AND head = ?"
+        " ORDER BY seq DESC LIMIT ?"
+    )
+    for i, seq in _each(connection, query, asked):
+        found[i].append(seq)
     check = _Check(blocks, collection)
     return [
-        check.first(sorted(seq for seq, its in spots.get(key, ()) if its == head), item)
-        for key, head, item in zip(keys, heads, items, strict=True)
+        check.first(seqs, (key, digest)) if seqs else None
+        for seqs, (key, _, digest) in zip(found, items, strict=True)
     ]
 
 
-def find_many(
-    connection: apsw.Connection,
-    blocks: BlockReader,
-    tail: Tail,
-    collection: int,
-    keys: Sequence[bytes],
-) -> dict[bytes, list[int]]:
-    """The entries of each object key that has any. In one query."""
+def singles(
+    connection: apsw.Connection, tail: Tail, collection: int, keys: Sequence[bytes]
+) -> dict[bytes, int | None]:
+    """For each object key under whose head there is an entry: the one, or None for several."""
     if not keys:
         return {}
-    heads = array("q", _heads(b"".join(keys), _KEY))
-    spots = _spots_of(connection, tail, collection, heads)
-    found: dict[bytes, list[int]] = {}
-    for key, head in zip(keys, heads, strict=True) if spots else ():
-        seqs = []
-        for seq in sorted({seq for seq, _ in spots.get(head, ())}):
-            first, its_keys, _ = blocks.names(collection, seq)
-            if its_keys[(seq - first) * _KEY :][:_KEY] == key:
-                seqs.append(seq)
-        if seqs:
-            found[key] = seqs
+    heads = _heads(b"".join(keys), _KEY)
+    there = _keys_there(connection, tail, collection, heads)
+    found = {head: [*tail.get(head, collection)[:2]] for head in there}
+    query = "SELECT key, seq FROM place WHERE key = ? AND collection = ? LIMIT 2"
+    asked = [(head, collection) for head, seqs in found.items() if len(seqs) < 2]
+    for head, seq in _each(connection, query, asked):
+        found[head].append(seq)
+    return {
+        key: found[head][0] if len(found[head]) == 1 else None
+        for key, head in zip(keys, heads, strict=True)
+        if head in there
+    }
+
+
+def same_version(
+    connection: apsw.Connection,
+    tail: Tail,
+    collection: int,
+    items: Sequence[tuple[bytes, bytes]],
+) -> list[list[int]]:
+    """For each (object key, mark) the entries that have both, by their heads."""
+    keys = _heads(b"".join([key for key, _ in items]), _KEY)
+    marks = _heads(b"".join([mark for _, mark in items]), _MARK)
+    found = [[*tail.get(key, collection, mark)] for key, mark in zip(keys, marks, strict=True)]
+    query = "SELECT ?, seq FROM place WHERE key = ? AND collection = ? AND mark = ?"
+    asked = ((i, keys[i], collection, marks[i]) for i in range(len(items)))
+    for i, seq in _each(connection, query, asked):
+        found[i].append(seq)
     return found
 
 

@@ -90,6 +90,7 @@ CREATE TABLE block (
     added BLOB NOT NULL,
     ends BLOB NOT NULL,
     keys BLOB NOT NULL,
+    marks BLOB NOT NULL,
     digests BLOB NOT NULL,
     body BLOB NOT NULL,
     UNIQUE (collection, first),
@@ -107,13 +108,16 @@ CREATE TABLE tally (
     PRIMARY KEY (collection, handling, first)
 ) STRICT, WITHOUT ROWID;
 
--- "key" and "head" are the first eight bytes of an object key and of a digest, as integers.
+-- "key" and "head" are the first eight bytes of an object key and of a digest, as integers; "mark"
+-- stands for the version. So whether an object, a version or the very bytes are there is one step
+-- each, however many versions an object has.
 CREATE TABLE place (
     key INTEGER NOT NULL,
     collection INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
     head INTEGER NOT NULL,
-    PRIMARY KEY (key, collection, seq)
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, collection, mark, head, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Entries of objects that have more than one entry: the versions among which a reader may choose.

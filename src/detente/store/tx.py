@@ -22,7 +22,7 @@ from detente.ports import (
     StatusRow,
 )
 from detente.store.blocks import BlockCache, BlockWriter
-from detente.store.places import Tail, find_many, known
+from detente.store.places import Tail, known, same_version, singles
 from detente.store.query import row, value
 from detente.store.sequencer import Sequencer
 from detente.store.view import SQLiteView, columns
@@ -105,37 +105,39 @@ class SQLiteTx(SQLiteView):
 
     def intern(self, key: str, handling: bytes) -> tuple[int, bool]:
         """The number of a handling in a collection, and whether it was new."""
-        number, _, _ = self._open_collection(key)
-        query = "SELECT number FROM handling WHERE collection = ? AND value = ?"
-        found = value(self._db, int, query, number, handling)
+        found = self.number_of(key, handling)
         if found is not None:
             return found, False
+        number, _, _ = self._open_collection(key)
         query = "SELECT max(number) FROM handling WHERE collection = ?"
         new = (value(self._db, int, query, number) or 0) + 1
         self._db.execute("INSERT INTO handling VALUES (?, ?, ?)", (number, new, handling))
         return new, True
 
-    def known(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[int | None]:
-        """For each (object key, SHA-256) the entry that already has both, or None."""
+    def known(self, key: str, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[int | None]:
+        """For each (object key, version mark, SHA-256) the newest entry with all, or None."""
         number = self._number(key)
         if not number:
             return [None] * len(items)
         return known(self._db, self._blocks, self._tail, number, items)
 
-    def find_many(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """The entries of each of these objects that has any."""
+    def singles(self, key: str, object_keys: Sequence[bytes]) -> dict[bytes, int | None]:
+        """For each of these objects that has any entry: its one entry, or None for several."""
         number = self._number(key)
-        if not number:
-            return {}
-        return find_many(self._db, self._blocks, self._tail, number, object_keys)
+        return singles(self._db, self._tail, number, object_keys) if number else {}
+
+    def same_version(self, key: str, items: Sequence[tuple[bytes, bytes]]) -> list[list[int]]:
+        """For each (object key, version mark) the entries that have both."""
+        number = self._number(key)
+        return same_version(self._db, self._tail, number, items) if number else [[] for _ in items]
 
     def append_items(self, key: str, items: Sequence[NewItem], now_us: int) -> CollectionState:
         """Append in order, at ``max(now, last + 1)`` and the microseconds behind it."""
         number, end, last_us = self._open_collection(key)
         if items:
             first_us = max(now_us, last_us + 1)
-            keys, digests = self.blocks.append(number, end, first_us, items)
-            self._tail.add(number, end, keys, digests)
+            names = self.blocks.append(number, end, first_us, items)
+            self._tail.add(number, end, *names)
             end, last_us = end + len(items), first_us + len(items) - 1
             self._db.execute(
                 'UPDATE collection SET "end" = ?, last_us = ? WHERE number = ?',

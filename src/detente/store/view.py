@@ -175,6 +175,11 @@ class SQLiteView:
         query = "SELECT number, value FROM handling WHERE collection = ? ORDER BY number"
         return dict(rows(self._db, tuple[int, bytes], query, self._number(key)))
 
+    def number_of(self, key: str, handling: bytes) -> int | None:
+        """The number of a handling in a collection, or None if it is new there."""
+        query = "SELECT number FROM handling WHERE collection = ? AND value = ?"
+        return value(self._db, int, query, self._number(key), handling)
+
     # --- feeds and pages ------------------------------------------------------------------
 
     def feed(self, key: str, party: str) -> FeedRow | None:

@@ -8,6 +8,7 @@ means hold.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -38,19 +39,18 @@ class MarkingNames(msgspec.Struct, frozen=True):
     @staticmethod
     def of(cut: Cut) -> MarkingNames:
         """Those with fixed ids and those defined in the request itself."""
-        names = MarkingNames(dict(TLP_IDS))
-        for one in cut.objects:
-            if one.type == "marking-definition":
-                names = names.learn(one.raw)
-        return names
+        definitions = [one.raw for one in cut.objects if one.type == "marking-definition"]
+        return MarkingNames(dict(TLP_IDS)).learn(definitions)
 
-    def learn(self, raw: bytes) -> MarkingNames:
-        """Take in a marking definition; a fixed id keeps its fixed meaning whatever it says."""
-        found = msgspec.json.decode(raw, type=_Definition)
-        if found.id in self.names:
-            return self
-        kind = "statement" if found.definition_type == "statement" else "unknown"
-        return MarkingNames({**self.names, found.id: f"{kind}:{found.id}"})
+    def learn(self, raws: Iterable[bytes]) -> MarkingNames:
+        """Take in marking definitions; the first of an id counts, and a fixed id keeps its fixed
+        meaning whatever they say."""
+        names = dict(self.names)
+        for raw in raws:
+            found = msgspec.json.decode(raw, type=_Definition)
+            kind = "statement" if found.definition_type == "statement" else "unknown"
+            names.setdefault(found.id, f"{kind}:{found.id}")
+        return MarkingNames(names)
 
     def missing(self, cut: Cut) -> frozenset[str]:
         """Ids that objects refer to and nothing here names."""

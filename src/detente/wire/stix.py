@@ -311,6 +311,10 @@ _VERSIONS: Final[msgspec.json.Decoder[_Version]] = msgspec.json.Decoder(_Version
 
 
 def version_of(raw: bytes) -> str:
-    """The version of an object that was accepted before."""
-    found = _VERSIONS.decode(raw)
+    """The version of an object that was accepted before; none if a partner let one in whose
+    version is no text."""
+    try:
+        found = _VERSIONS.decode(raw)
+    except msgspec.ValidationError:
+        return ""
     return found.modified or found.created

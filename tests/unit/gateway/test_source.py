@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from detente.errors import Conflict, DetenteError, Invalid, Missing
+from detente.gateway import intern
 from detente.gateway.link import Pace, put_off_ms
 from detente.gateway.source import SourceReport, Sources
 from detente.node import LinkWork, NodeFolder, running_node
@@ -384,6 +385,34 @@ def test_a_page_too_large_is_asked_for_in_halves(tmp_path: Path) -> None:
             assert (await sources.poll("s")).taken == 1
             assert [one.query["limit"] for one in server.asked] == ["8", "4"]
             assert (await sources.show("s")).state.limit == 8
+
+    quietly(tmp_path, story)
+
+
+def test_a_page_with_too_many_new_handlings_is_asked_for_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is lost, and nothing is taken of what came at once."""
+    monkeypatch.setattr(intern, "HANDLINGS_NEW_MAX", 1)
+
+    def marked(n: int) -> dict[str, object]:
+        name = f"marking-definition--00000000-0000-4000-8000-00000000000{n}"
+        return {**item(n), "object_marking_refs": [name]}
+
+    async def story(here: Site) -> None:
+        sources = sources_of(here.node)
+        both = page([marked(1), marked(2)])
+        async with foreign(
+            both, page([marked(1)], more=True, following="a"), page([marked(2)])
+        ) as server:
+            await sources.add(source(server.url, page_objects=2), "")
+            failed = await sources.poll("s")
+            assert failed.failure is not None
+            assert (failed.failure.code, failed.taken) == ("publish.handlings", 0)
+            assert (await sources.poll("s")).taken == 2
+            assert [one.query["limit"] for one in server.asked] == ["2", "1", "1"]
+            state = (await sources.show("s")).state
+            assert (state.refused, state.taken) == (0, 2)
 
     quietly(tmp_path, story)
 

@@ -405,12 +405,12 @@ def test_a_party_that_joins_late_reads_the_history_of_what_is_released() -> None
     ],
 )
 def test_a_new_handling_is_decided_then_and_there(outcome: Outcome, state: str) -> None:
-    feed = first_seen(both(), V, outcome, 7)
+    feed = first_seen(both(), {V: outcome}, 7)
     check_feed(feed, 8)
     assert state_of(feed, V, 7) == state
     assert outcome_of(feed, V) == outcome
     with pytest.raises(Conflict):
-        first_seen(feed, V, "release", 8)
+        first_seen(feed, {V: "release"}, 8)
 
 
 def test_ranges_say_where_everything_stands() -> None:
@@ -439,7 +439,7 @@ def test_unknown_handlings_and_wrong_ends_and_times_are_refused() -> None:
     with pytest.raises(Missing):
         outcome_of(feed, V)
     with pytest.raises(Missing):
-        state_of(first_seen(feed, V, "hold", 7), V, 3)
+        state_of(first_seen(feed, {V: "hold"}, 7), V, 3)
 
 
 def test_a_feed_survives_its_encoding() -> None:

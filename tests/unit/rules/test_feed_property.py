@@ -41,7 +41,7 @@ from detente.rules.feed import (
     open_feed,
     point_of,
     ranges,
-    readable,
+    readable_ranges,
     received,
     review,
     segments,
@@ -127,7 +127,7 @@ class FeedMachine(RuleBasedStateMachine):
         self.now_us += gap
         for handling in published:
             if handling not in self.naive.outcomes:
-                self.feed = first_seen(self.feed, handling, outcome, self.shelf.end)
+                self.feed = first_seen(self.feed, {handling: outcome}, self.shelf.end)
                 self.naive.outcomes[handling] = outcome
             self.shelf.append(handling, self.now_us)
             self.naive.publish(handling)
@@ -334,7 +334,8 @@ class FeedMachine(RuleBasedStateMachine):
             return
         for row in self.naive.rows:
             assert state_of(self.feed, row.handling, row.seq) == row.shown
-            assert readable(self.feed, row.handling, row.seq) == (
+            reads = readable_ranges(self.feed, row.handling)
+            assert sum(a <= row.seq < b for a, b in reads) == (
                 row.state == "granted" and self.naive.may_read(row, self.naive.outcomes)
             )
             assert (grant_of(self.feed, row.handling, row.seq) is None) == (row.state != "granted")

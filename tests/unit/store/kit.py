@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from detente.ports import NewItem, View
+from detente.model import version_mark
+from detente.ports import NewItem, Tx, View
 from detente.proof import Ed25519Signer, VerifierKey
 from detente.store.sqlite import SQLiteStore
 
@@ -25,7 +26,14 @@ def item(n: int, *, handling: int = 1, version: int = 0, size: int = 0) -> NewIt
     """Item ``n`` in a version; the same arguments give the same bytes."""
     raw = b'{"id":"x--%d","v":%d,"t":"%s"}' % (n, version, b"." * size)
     key = hashlib.sha256(b"x--%d" % n).digest()[:16]
-    return NewItem(key=key, raw=raw, sha256=hashlib.sha256(raw).digest(), handling=handling)
+    sha256 = hashlib.sha256(raw).digest()
+    mark = version_mark(key, f"v{version}")
+    return NewItem(key=key, raw=raw, sha256=sha256, handling=handling, mark=mark)
+
+
+def known(tx: Tx, key: str, asked: Sequence[NewItem]) -> list[int | None]:
+    """For each item the newest entry with its bytes."""
+    return tx.known(key, [(one.key, one.mark, one.sha256) for one in asked])
 
 
 def items(a: int, b: int, *, handling: int = 1) -> list[NewItem]:

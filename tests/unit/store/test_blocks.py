@@ -18,7 +18,7 @@ from detente.store import blocks, writer
 from detente.store.blocks import BlockCache
 from detente.store.places import Tail
 from detente.store.sqlite import SQLiteStore
-from tests.unit.store.kit import KEY, item, items, opened, play, raws
+from tests.unit.store.kit import KEY, item, items, known, opened, play, raws
 
 SIZES = st.one_of(
     st.integers(1, 12), st.integers(90, 120), st.integers(400, 600), st.integers(950, 2_100)
@@ -106,11 +106,22 @@ async def grow(path: Path, sizes: list[int], seed: int) -> None:
 def check_known(tx: Tx, plain: Plain, dice: random.Random) -> None:
     asked = [item(dice.randrange(500), version=dice.randrange(4)) for _ in range(20)]
     asked += [dice.choice(plain.entries)[0] for _ in range(20)]
-    first: dict[tuple[bytes, bytes], int] = {}
+    newest: dict[tuple[bytes, bytes], int] = {}
+    entries: dict[bytes, list[int]] = {}
+    versions: dict[tuple[bytes, bytes], list[int]] = {}
     for i, (one, _) in enumerate(plain.entries):
-        first.setdefault((one.key, one.sha256), i)
-    pairs = [(one.key, one.sha256) for one in asked]
-    assert tx.known(KEY, pairs) == [first.get(pair) for pair in pairs]
+        newest[one.key, one.sha256] = i
+        entries.setdefault(one.key, []).append(i)
+        versions.setdefault((one.key, one.mark), []).append(i)
+    assert known(tx, KEY, asked) == [newest.get((one.key, one.sha256)) for one in asked]
+    assert tx.singles(KEY, [one.key for one in asked]) == {
+        one.key: seqs[0] if len(seqs) == 1 else None
+        for one in asked
+        if (seqs := entries.get(one.key))
+    }
+    pairs = [(one.key, one.mark) for one in asked]
+    same = [sorted(seqs) for seqs in tx.same_version(KEY, pairs)]
+    assert same == [versions.get(pair, []) for pair in pairs]
 
 
 @settings(max_examples=12, deadline=None)
@@ -240,9 +251,8 @@ def test_collections_do_not_mix(tmp_path: Path) -> None:
         for key in ("agr-1/a", "agr-1/b"):
             await store.write(lambda tx, key=key: tx.append_items(key, items(0, 5), 1))
         one = item(3)
-        pair = (one.key, one.sha256)
         found = await store.write(
-            lambda tx: [tx.known(key, [pair]) for key in ("agr-1/a", "agr-1/b", "agr-1/c")]
+            lambda tx: [known(tx, key, [one]) for key in ("agr-1/a", "agr-1/b", "agr-1/c")]
         )
         assert found == [[3], [3], [None]]
         assert await store.read(lambda view: view.find("agr-1/b", one.key)) == [3]

@@ -16,7 +16,7 @@ from detente.errors import Conflict, Invalid, Missing, NotAuthorised, Unavailabl
 from detente.ports import Opening, Tx, View
 from detente.store import schema, sqlite, writer
 from detente.store.sqlite import SQLiteStore
-from tests.unit.store.kit import KEY, LOG, SIGNER, item, items, opened, play
+from tests.unit.store.kit import KEY, LOG, SIGNER, item, items, known, opened, play
 
 
 async def nothing(store: SQLiteStore) -> None:
@@ -262,8 +262,7 @@ def test_work_that_raises_undoes_its_own_part_only(tmp_path: Path) -> None:
         assert commits.count == 2
         await store.write(lambda tx: everything(tx, 3))
         await store.read(check)
-        pair = (item(7).key, item(7).sha256)
-        assert await store.write(lambda tx: tx.known(KEY, [pair])) == [None]
+        assert await store.write(lambda tx: known(tx, KEY, [item(7)])) == [None]
 
     def check(view: View) -> None:
         assert view.collection(KEY).end == 4
@@ -311,7 +310,7 @@ def test_transaction_reads_its_own_writes(tmp_path: Path) -> None:
     def work(tx: Tx) -> None:
         everything(tx, 0)
         one = item(0)
-        assert tx.known(KEY, [(one.key, one.sha256)]) == [0]
+        assert known(tx, KEY, [one]) == [0]
         assert tx.find(KEY, one.key) == [0]
         assert tx.collection(KEY).end == 1
         assert tx.count(KEY, 1, 0, 1) == 1
