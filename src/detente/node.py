@@ -21,6 +21,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -41,7 +42,7 @@ from detente.faces.peer import Peer
 from detente.faces.taxii import TAXII, TAXIIParts
 from detente.gateway.ask import Ask
 from detente.gateway.bell import Bell
-from detente.gateway.book import Book, Identity
+from detente.gateway.book import Book, Identity, latest_us
 from detente.gateway.deliver import Delivery
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
@@ -71,13 +72,16 @@ _Due = Callable[[int], list[str]]
 
 #: How often the node looks whether the clock has brought something due.
 TICK_S = 0.25
+#: How far the machine's clock may be behind what the node has written down, at its start.
+CLOCK_BEHIND_MS_MAX = 60_000
 
 
 class RunningClock:
-    """The one clock. It never goes back while the node runs."""
+    """The one clock. It never goes back: neither while the node runs nor, by ``floor_us``, behind
+    what the node has written down before."""
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, floor_us: int = 0) -> None:
+        self._last = floor_us
 
     def now_us(self) -> int:
         """Microseconds since 1970, UTC."""
@@ -88,8 +92,8 @@ class RunningClock:
 class ExerciseClock(RunningClock):
     """The settable clock of an exercise: runs on from where it was set, also after a restart."""
 
-    def __init__(self, store: Store, set_us: int, at_real_us: int) -> None:
-        super().__init__()
+    def __init__(self, store: Store, set_us: int, at_real_us: int, floor_us: int = 0) -> None:
+        super().__init__(floor_us)
         self._store = store
         self._shift = set_us - at_real_us if set_us else 0
 
@@ -221,12 +225,32 @@ def identity_of(folder: NodeFolder, config: Config) -> Identity:
 
 
 async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
-    """The clock: the machine's, or in an exercise the one that was set."""
-    if not exercise:
-        return RunningClock()
-    kept = await store.read(lambda view: view.meta("clock"))
-    set_us, real_us = (int(part) for part in kept.split()) if kept else (0, 0)
-    return ExerciseClock(store, set_us, real_us)
+    """The clock: the machine's, or in an exercise the one that was set.
+
+    It begins no earlier than the latest instant the node has written down: an act made just before
+    would not count yet, and a stop would be open. A machine whose clock is further behind than
+    ``CLOCK_BEHIND_MS_MAX`` is refused (``Conflict``): the time would stand still for so long that
+    nothing would lapse or expire when it should.
+    """
+    kept, latest = await store.read(lambda view: (view.meta("clock"), latest_us(view)))
+    clock: RunningClock
+    if exercise:
+        set_us, real_us = (int(part) for part in kept.split()) if kept else (0, 0)
+        clock = ExerciseClock(store, set_us, real_us, latest)
+        now_us = ExerciseClock(store, set_us, real_us).now_us()
+    else:
+        clock, now_us = RunningClock(latest), RunningClock().now_us()
+    if latest - now_us > CLOCK_BEHIND_MS_MAX * 1000:
+        raise Conflict(
+            "clock.behind",
+            f"Expected a time from {_utc(latest)} on, the newest on record, got {_utc(now_us)}.",
+            hint="Set the machine's clock (NTP), then start again.",
+        )
+    return clock
+
+
+def _utc(us: int) -> str:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).isoformat()
 
 
 class LinkWork:
@@ -346,6 +370,7 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.exchange.close()
         await self.link_work.stop()
+        await self.orders.close()
         await self.courier.close()
         await self.outcomes.flush()
         await self.store.close()
@@ -426,7 +451,12 @@ async def open_node(folder: NodeFolder) -> AsyncIterator[Node]:
     """A node that has started but does not serve: for commands on a stopped node."""
     config = folder.config()
     store = open_store(folder)
-    node = Node(folder, config, store, await open_clock(store, exercise=config.exercise))
+    try:
+        clock = await open_clock(store, exercise=config.exercise)
+    except BaseException:
+        await store.close()
+        raise
+    node = Node(folder, config, store, clock)
     try:
         await node.start()
         yield node

@@ -30,6 +30,7 @@ __all__ = [
     "NewItem",
     "Opening",
     "PageRow",
+    "PassedRow",
     "PeerRow",
     "Secrets",
     "StatusRow",
@@ -162,6 +163,16 @@ class PageRow(msgspec.Struct, frozen=True, kw_only=True):
     receipt: str | None = None
 
 
+class PassedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that a party was not given because a newer version was to come; ``row`` numbers
+    such entries in the order in which they were noted."""
+
+    row: int
+    collection: str
+    party: str
+    seq: int
+
+
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What opens the commitment of an entry; deleting it erases, and every proof still holds."""
 
@@ -284,6 +295,10 @@ class View(Protocol):
 
     def pages_open(self) -> list[PageRow]: ...
     def pages(self, key: str, party: str) -> list[PageRow]: ...
+    def passed(self, prefix: str, after: int, most: int) -> list[PassedRow]:
+        """Entries passed over in collections whose key begins with ``prefix``, after a row."""
+        ...
+
     def log_size(self, log: str) -> int: ...
     def entry(self, log: str, index: int) -> bytes: ...
     def entries(self, log: str, a: int, b: int) -> list[bytes]: ...
@@ -356,6 +371,14 @@ class Tx(View, Protocol):
 
     def put_feed(self, row: FeedRow) -> None: ...
     def put_page(self, row: PageRow) -> None: ...
+    def put_passed(self, key: str, party: str, seqs: Sequence[int]) -> None:
+        """Note entries as passed over for a party; again changes nothing."""
+        ...
+
+    def drop_passed(self, numbers: Sequence[int]) -> None:
+        """Forget rows of entries passed over."""
+        ...
+
     def end_page(self, log: str, index: int, outcome: str, receipt: str | None = None) -> None: ...
     def append_entry(self, log: str, entry: bytes) -> int:
         """Put an entry into a ledger; its index. The tree and the signed checkpoint that

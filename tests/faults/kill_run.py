@@ -347,12 +347,15 @@ class Run:
             done = [self.w.sync("B", "A1"), self.b.sync("W", "A1")]
             for one in done:
                 self._check_new(one)
-            if not any(one["pages"] or one["receipts_waiting"] for one in done):
+            moving = any(one["pages"] or one["receipts_waiting"] for one in done)
+            # An assurance may lapse between one side's word and the other's: then it is asked
+            # again, and lapses come to an end.
+            same = all(one["standing_same"] for one in done)
+            if same and not moving:
                 break
         else:
-            raise Fault("the exchange does not come to rest")
-        if not all(one["standing_same"] for one in done):
-            raise Fault("the two sides do not say the same standing")
+            words = "the exchange does not come to rest"
+            raise Fault(words if moving else "the two sides do not say the same standing")
         self.count["arrived"] = sum(flow.account(again=last) for flow in (self.out, self.back))
         self.count["rests"] += 1
 

@@ -81,7 +81,7 @@ FAULTS = (
     Fault(
         "capture",
         "An order that is in force does not reach the feeds",
-        "gateway/order.py",
+        "gateway/barrier.py",
         "for entry in change_feeds(tx, change, book):",
         "for entry in change_feeds(tx, change, book) if current.epoch == 1 else ():",
     ),

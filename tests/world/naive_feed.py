@@ -165,5 +165,16 @@ class NaiveFeed:
             return "conflict"
         return "done"
 
+    def offer_again(self, seq: int) -> str:
+        """``done``, or why not."""
+        row = self.rows[seq]
+        if row.shown != "given":
+            return "missing"
+        if not self.may_read(row, self.outcomes):
+            return "conflict"
+        row.given = False
+        self._grant(row, reviewed=row.reviewed)
+        return "done"
+
     def counts(self) -> Counter[tuple[int, str]]:
         return Counter((row.handling, row.shown) for row in self.rows)

@@ -519,5 +519,9 @@ def _tell_sync(done: dict[str, Any]) -> None:
     print(f"{done['party']}: {done['acts']} acts, {done['pages']} pages, {done['items']} new items")
     for collection, words in done["stopped"].items():
         print(f"  {collection}: {words}")
+    for words in done["refused"]:
+        print(f"  does not count: {words}")
+    if done["receipts_waiting"]:
+        print(f"  receipts that wait to be brought: {done['receipts_waiting']}")
     same = "the same" if done["standing_same"] else "NOT the same"
     print(f"  standing on both sides: {same}")

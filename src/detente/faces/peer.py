@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -65,8 +64,7 @@ class Peer:
 
     async def _notice(self, request: Request) -> Response:
         heard = await self._desk.hear(await self._body(request), "notice")
-        taken = await self._desk.serve_notice(heard)
-        return Response(msgspec.json.encode({"taken": taken}), media_type=MEDIA)
+        return Response(encode(await self._desk.serve_notice(heard)), media_type=MEDIA)
 
     async def _page(self, request: Request) -> Response:
         heard = await self._desk.hear(await self._body(request), "page")

@@ -15,11 +15,12 @@ from detente.gateway.deliver import PEER
 from detente.gateway.feeds import count_of, decide_for, decode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.gateway.outcomes import Outcomes
+from detente.gateway.passed import carries
 from detente.model import Agreement, Handling, decode, object_key
 from detente.model.names import Record
 from detente.ports import PageRow, View
 from detente.rules.decision import Reason
-from detente.rules.feed import Feed, Grant, ranges, state_of
+from detente.rules.feed import Feed, ranges, state_of
 from detente.rules.standing import Order, Standing
 
 __all__ = ["Ask"]
@@ -280,7 +281,7 @@ class Ask:
                 number = block.handlings[seq - block.first]
                 handling = decode(view.handlings(key)[number], Handling)
                 feed = decode_feed(row.value)
-                pages = [p for p in view.pages_of(key, seq) if _carries(p, party, number, seq)]
+                pages = [p for p in view.pages_of(key, seq) if carries(p, party, number, seq)]
                 decision = decide_for(current, handling, own=own, party=party)
                 yield TraceLine(
                     id=stix_id,
@@ -330,13 +331,6 @@ def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
         return "sent"
     # Behind the mark without a page: a newer version of the object was given in its place.
     return "passed over" if state == "given" and not outcomes else state
-
-
-def _carries(page: PageRow, party: str, number: int, seq: int) -> bool:
-    if page.party != party:
-        return False
-    pieces, _ = msgspec.json.decode(page.pieces, type=tuple[tuple[Grant, ...], object])
-    return any(number in piece.handlings and piece.a <= seq < piece.b for piece in pieces)
 
 
 def _line(order: Order) -> OrderLine:

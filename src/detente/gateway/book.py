@@ -38,7 +38,7 @@ from detente.rules.standing import (
     fold,
 )
 
-__all__ = ["Book", "Identity", "acts_key", "collection_key", "split_key"]
+__all__ = ["Book", "Identity", "acts_key", "collection_key", "latest_us", "split_key"]
 
 #: What the commitment of a publish or page entry opens to: the Merkle root over item digests.
 ROOT_MEDIA = "application/vnd.detente.root"
@@ -192,6 +192,16 @@ def _all_acts(view: View) -> list[tuple[ActRow, DocumentRow]]:
                 raise Broken("act.document", f"Expected document {row.doc} of an act, got none.")
             found.append((row, document))
     return found
+
+
+def latest_us(view: View) -> int:
+    """The latest instant that this node has written down, in microseconds: of its ledgers' newest
+    entries and of the collections' newest times. What a partner says of its own clock is not
+    among them."""
+    entries = [decode(view.entry(log, view.log_size(log) - 1), Entry) for log in view.logs()]
+    keys = {row.collection for row in view.feeds("")}
+    times = [entry.at * 1000 for entry in entries]
+    return max((*times, *(view.collection(key).last_us for key in keys)), default=0)
 
 
 def acts_key(agreement: str) -> str:

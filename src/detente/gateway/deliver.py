@@ -264,6 +264,7 @@ class Delivery:
                 complete=complete,
                 until=gathered.until if moves else None,
                 types=ask.types,
+                passed=gathered.passed if moves else (),
             )
         )
 

@@ -17,10 +17,11 @@ from detente.gateway.witness import proof_of
 from detente.model import decode, digest
 from detente.model.transfer import (
     ActsPage,
+    NoticeTaken,
     PageSheet,
     Receipt,
     ReceiptsTaken,
-    RefusedReceipt,
+    Refused,
     Request,
 )
 from detente.ports import DocumentRow, PageRow, Tx
@@ -110,12 +111,12 @@ class Desk:
         that its giver can drop it: it would fit no better the next time. Raises only what is this
         node's own fault or passing, and the giver then brings all of them again."""
         new = 0
-        refused: list[RefusedReceipt] = []
+        refused: list[Refused] = []
         for at, text in enumerate(request.receipts):
             try:
                 new += await self._take_receipt(request, text.encode())
             except (Invalid, NotAuthorised, Missing, Conflict) as error:
-                refused.append(RefusedReceipt(at=at, code=error.code, words=error.sentence[:500]))
+                refused.append(Refused(at=at, code=error.code, words=error.sentence[:500]))
         return ReceiptsTaken(new=new, refused=tuple(refused))
 
     async def _take_receipt(self, request: Request, text: bytes) -> bool:
@@ -147,11 +148,17 @@ class Desk:
             receipt.origin, receipt.index, receipt.giver, bytes.fromhex(receipt.root), row
         )
 
-    async def serve_notice(self, request: Request) -> int:
-        """Take acts that a partner brings unasked; how many were taken."""
-        for sheet in request.acts:
-            await self._exchange.take_act(request.sender, request.agreement, sheet)
-        return len(request.acts)
+    async def serve_notice(self, request: Request) -> NoticeTaken:
+        """Take acts that a partner brings unasked. One that does not count here is named in the
+        answer, and those behind it are taken all the same: a stop must not wait for what is wrong
+        with an act before it."""
+        refused: list[Refused] = []
+        for at, sheet in enumerate(request.acts):
+            try:
+                await self._exchange.take_act(request.sender, request.agreement, sheet)
+            except (NotAuthorised, Invalid, Conflict) as error:
+                refused.append(Refused(at=at, code=error.code, words=error.sentence[:500]))
+        return NoticeTaken(taken=len(request.acts) - len(refused), refused=tuple(refused))
 
     async def _render(self, sheet: Sheet) -> tuple[bytes, ...]:
         page, gathered, me = sheet.page, sheet.gathered, self._book.me

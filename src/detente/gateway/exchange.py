@@ -14,6 +14,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -42,10 +43,12 @@ from detente.model import Entry, decode, digest, encode
 from detente.model.names import Record
 from detente.model.transfer import (
     ActsPage,
+    NoticeTaken,
     PageSheet,
     PeerActSheet,
     Receipt,
     ReceiptsTaken,
+    Refused,
     Request,
 )
 from detente.ports import Courier, PeerRow, Tx
@@ -59,11 +62,14 @@ from detente.proof import (
 )
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
+from detente.rules.standing import AgreementOpened, CharterSet
 from detente.wire.json import load_object
 
 __all__ = ["Exchange", "SyncReport"]
 
 log = structlog.get_logger("detente")
+
+R = TypeVar("R")
 
 #: A partner's clock may be this far ahead before its acts are refused.
 SKEW_MS_MAX = 5 * 60 * 1000
@@ -73,6 +79,8 @@ PAGES_MAX = 10_000
 ACT_PAGES_MAX = 1_000
 #: Receipts in one request.
 RECEIPTS_AT_ONCE = 100
+#: With so many receipts that a partner has not taken, no further page is fetched from it.
+RECEIPTS_WAITING_MAX = 1_000
 #: Partners that are told of an act at a time, and how long an answer may wait for them.
 NOTICES_AT_ONCE = 16
 NOTICE_WAIT_S = 1.0
@@ -174,6 +182,9 @@ class Exchange:
         pages = items = known = 0
         for collection in self._readable(agreement, party):
             while pages < PAGES_MAX:
+                if await self._waiting(row) >= RECEIPTS_WAITING_MAX:
+                    stopped[collection] = f"{RECEIPTS_WAITING_MAX} receipts wait for {party}."
+                    break
                 taken = await self._fetch_page(row, collection, limit)
                 if isinstance(taken, str):
                     if taken:
@@ -195,12 +206,12 @@ class Exchange:
             standing_same=same,
             cosigned=cosigned,
             refused=refused,
-            receipts_waiting=len((await self._state(row)).receipts),
+            receipts_waiting=await self._waiting(row),
         )
 
     async def notify(self, agreement: str) -> dict[str, str]:
-        """Bring this party's acts to every partner's gateway; what became of it, by party. A
-        partner that cannot be reached fetches them later."""
+        """Bring this party's acts to every partner's gateway; what became of the newest, by party.
+        A partner that cannot be reached fetches them later."""
         _, total = await self._partners.act_sheets(agreement, 0)
         sheets, _ = await self._partners.act_sheets(agreement, max(0, total - ACTS_MAX))
         room = asyncio.Semaphore(NOTICES_AT_ONCE)
@@ -208,10 +219,12 @@ class Exchange:
         async def tell(row: PeerRow) -> tuple[str, str]:
             async with room:
                 try:
-                    await self._post(row, "notice", acts=sheets)
+                    answer = await self._post(row, "notice", acts=sheets)
+                    taken = _decode_answer(answer, NoticeTaken, "which acts count")
                 except DetenteError as error:
                     return row.party, f"not told: {error.code}"
-                return row.party, "acknowledged"
+                newest = next((one for one in taken.refused if one.at == len(sheets) - 1), None)
+                return row.party, f"refused: {newest.code}" if newest else "acknowledged"
 
         rows = [row for row in await self.peers() if row.agreement == agreement]
         return dict(await asyncio.gather(*(tell(row) for row in rows)))
@@ -268,31 +281,23 @@ class Exchange:
     async def _bring_receipts(self, row: PeerRow) -> tuple[str, ...]:
         """Receipts that the partner has answered for wait no more, those that it refused neither:
         brought again they would fit no better, and all later ones would wait behind them."""
-        state = await self._state(row)
-        if not state.receipts:
-            return ()
-        sent = state.receipts[:RECEIPTS_AT_ONCE]
-        taken = _decode_taken(await self._post(row, "receipts", receipts=sent))
-        refused = {one.at: one for one in taken.refused if one.at < len(sent)}
-        told = []
-        for at, one in refused.items():
-            receipt = decode(decode_envelope(sent[at].encode()).payload, Receipt)
-            told.append(f"receipt {receipt.index}: {one.code}")
-            log.warning(
-                "receipt refused",
-                party=row.party,
-                origin=receipt.origin,
-                index=receipt.index,
-                code=one.code,
-                sentence=one.words,
+        told: list[str] = []
+        for _ in range(RECEIPTS_WAITING_MAX // RECEIPTS_AT_ONCE + 1):
+            sent = await self._book.store.read(
+                lambda view: view.receipts(row.party, row.agreement, RECEIPTS_AT_ONCE)
             )
-
-        def work(tx: Tx) -> None:
-            fresh, now = fresh_state(tx, row)
-            left = tuple(one for one in now.receipts if one not in sent)
-            put_state(tx, fresh, msgspec.structs.replace(now, receipts=left))
-
-        await self._book.store.write(work)
+            if not sent:
+                break
+            texts = tuple(envelope.decode() for _, envelope in sent)
+            body = await self._post(row, "receipts", receipts=texts)
+            taken = _decode_answer(body, ReceiptsTaken, "which receipts fit")
+            for one in taken.refused:
+                if one.at < len(sent):
+                    told.append(_refused_receipt(row, sent[one.at][1], one))
+            numbers = [number for number, _ in sent]
+            await self._book.store.write(lambda tx, n=numbers: tx.drop_receipts(n))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            if len(sent) < RECEIPTS_AT_ONCE:
+                break
         return tuple(told)
 
     async def _fetch_acts(self, row: PeerRow) -> tuple[int, bool, tuple[str, ...]]:
@@ -300,12 +305,21 @@ class Exchange:
         came, whether its standing is then the same as here, and what does not count here."""
         count, same = 0, False
         refused: list[str] = []
+        papers = sum(
+            isinstance(act, CharterSet | AgreementOpened) for act in self._book.acts(row.agreement)
+        )
+        state = await self._state(row)
+        if state.refused and state.papers != papers:
+            # What did not count under the papers of then may count now: all are asked for again,
+            # and those that count already change nothing.
+            await self._put(row, acts=0, last_act=-1, refused=0)
         for _ in range(ACT_PAGES_MAX):
             state = await self._state(row)
             envelope = decode_envelope(await self._post(row, "acts", since=state.acts))
             page = open_document(envelope, "acts", ActsPage, exercise=self._book.me.exercise)
             self._partners.check_node_key(envelope, row.party)
             last = _last_act(page, row, state)
+            before = len(refused)
             for sheet in page.acts:
                 try:
                     await self.take_act(row.party, row.agreement, sheet)
@@ -315,14 +329,15 @@ class Exchange:
                     refused.append(f"{sheet.use} {sheet.index}: {error.code}")
             seen = state.acts + len(page.acts)
             count += len(page.acts)
-            new = {"acts": seen, "last_act": last, "standing": page.standing}
-
-            def work(tx: Tx, new: dict[str, object] = new) -> None:
-                fresh, now = fresh_state(tx, row)
-                heard_ms = self._book.now_ms()
-                put_state(tx, fresh, msgspec.structs.replace(now, heard_ms=heard_ms, **new))
-
-            await self._book.store.write(work)
+            await self._put(
+                row,
+                acts=seen,
+                last_act=last,
+                refused=state.refused + len(refused) - before,
+                papers=papers,
+                standing=page.standing,
+                heard_ms=self._book.now_ms(),
+            )
             own = self._book.standing(row.agreement, self._book.now_ms()).digest
             same = own == page.standing
             if seen >= page.total or not page.acts:
@@ -371,7 +386,7 @@ class Exchange:
             after_us=state.places.get(collection, 0),
             limit=limit,
         )
-        answer = _decode_answer(body)
+        answer = _decode_answer(body, _PageAnswer, "a page")
         if answer.stopped is not None:
             return answer.stopped.words
         if not bytes(answer.page):
@@ -397,9 +412,8 @@ class Exchange:
             )
             fresh, now = fresh_state(tx, row)
             places = {**now.places, collection: sheet.until_us}
-            text = self._partners.signed("receipt", receipt).decode()
-            changed = msgspec.structs.replace(now, places=places, receipts=(*now.receipts, text))
-            put_state(tx, fresh, changed)
+            put_state(tx, fresh, msgspec.structs.replace(now, places=places))
+            tx.put_receipt(row.party, row.agreement, self._partners.signed("receipt", receipt))
             outcome.append((new, known))
 
         await self._intake.receive(received, keep)
@@ -416,6 +430,21 @@ class Exchange:
         vkey = ledger_vkey(charter, agreement, exercise=sheet.exercise)
         objects = [bytes(one) for one in answer.objects]
         return sheet, _checked(sheet, objects, asked, vkey)
+
+    async def _put(self, row: PeerRow, **new: object) -> None:
+        """Change what is known of a partner."""
+
+        def work(tx: Tx) -> None:
+            fresh, now = fresh_state(tx, row)
+            put_state(tx, fresh, msgspec.structs.replace(now, **new))
+
+        await self._book.store.write(work)
+
+    async def _waiting(self, row: PeerRow) -> int:
+        """How many receipts have not been brought to the partner yet."""
+        return await self._book.store.read(
+            lambda view: view.receipts_waiting(row.party, row.agreement)
+        )
 
     async def _state(self, row: PeerRow) -> PeerState:
         return await self._book.store.read(lambda view: fresh_state(view, row)[1])
@@ -443,18 +472,24 @@ class _Asked(msgspec.Struct, frozen=True):
     after_us: int
 
 
-def _decode_answer(body: bytes) -> _PageAnswer:
+def _decode_answer(body: bytes, form: type[R], what: str) -> R:
     try:
-        return msgspec.json.decode(body, type=_PageAnswer)
+        return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise PeerError("peer.answer", f"Expected a page, got: {error}.") from error
+        raise PeerError("peer.answer", f"Expected {what}, got: {error}.") from error
 
 
-def _decode_taken(body: bytes) -> ReceiptsTaken:
-    try:
-        return msgspec.json.decode(body, type=ReceiptsTaken)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise PeerError("peer.answer", f"Expected which receipts fit, got: {error}.") from error
+def _refused_receipt(row: PeerRow, envelope: bytes, refused: Refused) -> str:
+    receipt = decode(decode_envelope(envelope).payload, Receipt)
+    log.warning(
+        "receipt refused",
+        party=row.party,
+        origin=receipt.origin,
+        index=receipt.index,
+        code=refused.code,
+        sentence=refused.words,
+    )
+    return f"receipt {receipt.index}: {refused.code}"
 
 
 def _last_act(page: ActsPage, row: PeerRow, state: PeerState) -> int:

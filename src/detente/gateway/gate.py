@@ -177,11 +177,12 @@ class Gate:
         agreement = cleared.shipment.agreement
         if self._shut is not None or self.overdue(agreement):
             return False
-        current = self._current.get(agreement)
-        if current is not None and current.epoch == cleared.epoch:
-            return True
         send = self._sends.get(id(cleared))
-        return send is not None and not send.cut
+        if send is not None:
+            return not send.cut
+        current = self._current.get(agreement)
+        same = current is not None and current.epoch == cleared.epoch
+        return same and not self._outdated(cleared.shipment)
 
     def open(self, cleared: Cleared, breaker: Breaker) -> Send:
         """Enter a send into the register before its first byte is written."""
@@ -190,7 +191,6 @@ class Gate:
         # The clearance may be older than this call: between the two an order may have begun.
         current = self._current.get(cleared.shipment.agreement)
         moved = current is None or current.epoch != cleared.epoch
-        moved = moved or self._outdated(cleared.shipment)
         if moved or cleared.shipment.agreement in self._closing or not cleared.stands():
             raise Conflict("gate.moved", "Expected the clearance to stand, got a newer epoch.")
         if id(cleared) in self._sends:

@@ -18,12 +18,13 @@ from detente.errors import Missing
 from detente.gateway.book import collection_key
 from detente.gateway.feeds import decode_feed
 from detente.gateway.outcomes import numbers_of
+from detente.gateway.passed import superseded
 from detente.gateway.recall import recalls_of
 from detente.gateway.versions import VersionPicker, Versions
 from detente.model import Handling, decode, object_key
 from detente.ports import Block, View
 from detente.proof import leaf_hash, root_of
-from detente.rules.feed import Grant, Point, point_of, segments, time_of
+from detente.rules.feed import Grant, Point, point_of, segments, served, time_of
 
 __all__ = ["Gathered", "Kept", "PageAsk", "What", "gather", "no_feed"]
 
@@ -61,9 +62,10 @@ class PageAsk(msgspec.Struct, frozen=True, kw_only=True):
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     """The entries of a page. ``pieces`` are slices of grants; ``runs`` say which handling how
     many objects in a row have; times are feed times. ``first_size`` is the length of the first
-    object in ``body``. ``recalls`` is the number of recalls that were left out so far (``recall``).
-    ``rows`` (bytes and feed time of each) are there only where the page is
-    not of objects; then ``body`` is empty."""
+    object in ``body``. ``passed`` are entries left out for a newer version behind the page's end,
+    of each object the newest. ``recalls`` is how many recalls the collection had seen. ``rows``
+    (bytes and feed time of each) are there only where the page is not of objects; then ``body`` is
+    empty."""
 
     body: bytes
     count: int
@@ -75,6 +77,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
     first_size: int
     recalls: int = 0
+    passed: tuple[int, ...] = ()
     rows: tuple[tuple[bytes, int], ...] = ()
 
 
@@ -100,10 +103,15 @@ def gather(view: View, ask: PageAsk, kept: Kept) -> tuple[Gathered | None, dict[
         else None
     )
     work = _Gather(view, ask, kept, picker, wanted)
-    for grant in segments(feed, after, numbers_of(view, key, ask.types)):
+    only = numbers_of(view, key, ask.types)
+    for grant in segments(feed, after, only):
         if not work.take(grant):
             break
     gathered = work.finish()
+    if gathered is not None and picker is not None and work.passed and ask.moves_mark:
+        behind = served(feed, gathered.until, only)
+        passed = superseded(view, key, behind, work.passed)
+        gathered = msgspec.structs.replace(gathered, passed=passed)
     numbers = {number for number, _ in gathered.runs} if gathered else set()
     handlings = view.handlings(key) if numbers else {}
     return gathered, {number: decode(handlings[number], Handling) for number in numbers}
@@ -191,6 +199,8 @@ class _Gather:
         self._root: bytes | None = None
         self._skipped = False
         self._left_out: tuple[tuple[int, int], Sequence[int]] = ((-1, -1), ())
+        #: Entries that were left out before the end of the page.
+        self.passed: list[int] = []
 
     def take(self, grant: Grant) -> bool:
         """Take from one slice; False when the page is full and more is known to follow."""
@@ -208,7 +218,9 @@ class _Gather:
                 if first and self._bulk and self._count == self._limit:
                     self._whole = whole
         if self._count == self._limit:
+            before = len(self.passed)
             self._more = self._next(grant.handlings, a, b) is not None
+            del self.passed[before:]  # the page does not reach so far
             return not self._more
         return True
 
@@ -270,6 +282,7 @@ class _Gather:
             if self._single and held and self._fits(handlings, seq):
                 return seq
             self._skipped = True
+            self.passed.append(seq)
             a = seq + 1 if held else block.first + block.count
         return None
 

@@ -1,34 +1,31 @@
 """Orders: every change of what is in force, from the signed document to the settled gate.
 
 Each change goes the same way, one at a time: check by ``rules.authority``; record in the ledger
-and the store in one transaction; take the new standing through the barrier (``settle``). What a
-crash leaves behind is stated at each step; starting a node runs ``settle`` for every agreement,
-which is the same code.
+and the store in one transaction; take the new standing through the ``barrier``. What a crash
+leaves behind is stated at each step.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from detente.errors import Conflict, Missing, NotAuthorised
+from detente.gateway.barrier import Barrier
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key
-from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
-from detente.gateway.gate import Current, Cut, Gate
+from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
-from detente.model import Agreement, Charter, Directive, Head, Signer, decode, encode
+from detente.model import Agreement, Charter, Directive, Signer, decode, encode
 from detente.model import digest as digest_of
 from detente.model.acts import ActName
 from detente.model.names import Record
 from detente.model.transfer import PLACE, Place
 from detente.ports import ActRow, DocumentRow, Tx, View
-from detente.proof import Envelope, parse_checkpoint, parse_note
+from detente.proof import Envelope
 from detente.proof import decode as decode_envelope
 from detente.rules.acts import check_peer_act, named_in
 from detente.rules.authority import (
@@ -42,8 +39,6 @@ from detente.rules.authority import (
 from detente.rules.standing import AssuranceGiven, Standing
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
-
-R = TypeVar("R")
 
 
 class Enacted(Record, frozen=True, kw_only=True):
@@ -63,43 +58,30 @@ class Enacted(Record, frozen=True, kw_only=True):
 
 
 class Orders:
-    """Charters, agreements, directives and assurances; the clock's own changes; expiry."""
+    """Charters, agreements, directives and assurances, each checked, recorded and settled."""
 
     def __init__(self, book: Book, gate: Gate, outcomes: Outcomes, released: Ring) -> None:
         self._book = book
-        self._outcomes = outcomes
         self._gate = gate
-        self._released = released
-        self._turn = asyncio.Lock()
-        self._at_work: set[asyncio.Task[object]] = set()
-        #: True while it is not known whether an act was written.
-        self._unsure = False
+        self._barrier = Barrier(book, gate, outcomes, released)
 
-    async def _whole(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Do one change, alone and to its end: who asked for it and went away breaks nothing off
-        between the record and the barrier."""
+    async def start(self) -> None:
+        """Bring every agreement to its present standing; nothing is served before this."""
+        await self._barrier.start()
 
-        async def in_turn() -> R:
-            async with self._turn:
-                if self._unsure:
-                    await self._book.load()
-                    self._unsure = False
-                return await work()
-
-        task = asyncio.create_task(in_turn())
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
-        return await asyncio.shield(task)
+    async def tick(self) -> bool:
+        """Do what is due by the clock, or was left undone; True if anything was."""
+        return await self._barrier.tick()
 
     async def close(self) -> None:
         """Return when nothing is being changed any more."""
-        await asyncio.gather(*self._at_work, return_exceptions=True)
+        await self._barrier.close()
 
     # --- charters and agreements -----------------------------------------------------------
 
     async def import_charter(self, data: bytes) -> Enacted:
         """Accept a party's charter: the first by the operator's word, later ones by the chain."""
-        return await self._whole(lambda: self._import_charter(data))
+        return await self._barrier.whole(lambda: self._import_charter(data))
 
     async def _import_charter(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
@@ -127,7 +109,7 @@ class Orders:
 
     async def import_agreement(self, data: bytes) -> Enacted:
         """Open an agreement that all its members have signed, or its next version."""
-        return await self._whole(lambda: self._import_agreement(data))
+        return await self._barrier.whole(lambda: self._import_agreement(data))
 
     async def _import_agreement(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
@@ -194,7 +176,7 @@ class Orders:
         Answers after the barrier: when it says ``in-force``, no covered byte leaves this node
         any more. Raises what ``check_directive`` raises and then nothing has changed.
         """
-        return await self._whole(lambda: self._enact(data))
+        return await self._barrier.whole(lambda: self._enact(data))
 
     async def _enact(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
@@ -223,7 +205,7 @@ class Orders:
 
     async def import_assurance(self, data: bytes) -> Enacted:
         """Record an assurance; from then on it counts for what it covers."""
-        return await self._whole(lambda: self._import_assurance(data))
+        return await self._barrier.whole(lambda: self._import_assurance(data))
 
     async def _import_assurance(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
@@ -250,7 +232,7 @@ class Orders:
 
     async def import_withdrawal(self, data: bytes) -> Enacted:
         """Record that an assurance was taken back; what waits on it is held from now on."""
-        return await self._whole(lambda: self._import_withdrawal(data))
+        return await self._barrier.whole(lambda: self._import_withdrawal(data))
 
     async def _import_withdrawal(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
@@ -277,7 +259,7 @@ class Orders:
         by the papers it was made under: the version of the agreement that it names, and charters
         as they are known now or as they were known here at its instant.
         """
-        await self._whole(lambda: self._take_peer_act(act))
+        await self._barrier.whole(lambda: self._take_peer_act(act))
 
     async def _take_peer_act(self, act: PeerAct) -> None:
         envelope = decode_envelope(act.envelope)
@@ -309,54 +291,21 @@ class Orders:
             )
         )
 
-    # --- the clock -------------------------------------------------------------------------
-
-    async def tick(self) -> bool:
-        """Do what is due by the clock: changes of standing, expiry in hold; and what a failure
-        has left undone. True if anything was due."""
-        due = False
-        for agreement in sorted({*self._gate.agreements(), *self._book.agreements()}):
-            due = await self._whole(partial(self._tick, agreement)) or due
-        return due
-
-    async def _tick(self, agreement: str) -> bool:
-        # Nobody else has the turn, so what is closing still, or folded from fewer acts than there
-        # are, was broken off by a failure: it is settled now, and not left so.
-        current = self._gate.current(agreement)
-        if (
-            current is None
-            or current.acts != len(self._book.acts(agreement))
-            or self._gate.overdue(agreement)
-            or self._gate.closing(agreement)
-        ):
-            await self._settle(agreement)
-            return True
-        return await self._expire(agreement)
-
-    async def start(self) -> None:
-        """Bring every agreement to its present standing; nothing is served before this.
-
-        Pages whose outcome a crash left open count as cut: their items are offered again unless
-        a receipt says that they came.
-        """
-        async with self._turn:
-            await self._book.store.write(_close_open_pages)
-            for agreement in self._book.agreements():
-                await self._settle(agreement)
+    # --- recording ---------------------------------------------------------------------------
 
     async def _fresh(self, agreement: str) -> Standing:
         if agreement not in self._book.agreements():
             raise Missing("agreement.unknown", f"Expected a known agreement, got {agreement}.")
         if self._gate.overdue(agreement):
-            await self._settle(agreement)
+            await self._barrier.settle(agreement)
         return self._book.standing(agreement, self._book.now_ms())
-
-    # --- recording and the barrier ---------------------------------------------------------
 
     async def _take(self, paper: _Paper) -> tuple[ActRow, tuple[Cut, ...]]:
         """Record an act and take it through the barrier of every agreement that it bears on."""
         row = await self._record(paper)
-        cuts = [cut for agreement in paper.agreements for cut in await self._settle(agreement)]
+        cuts = [
+            cut for agreement in paper.agreements for cut in await self._barrier.settle(agreement)
+        ]
         return row, tuple(cuts)
 
     async def _record(self, paper: _Paper) -> ActRow:
@@ -367,83 +316,12 @@ class Orders:
         """
         book = self._book
         at_ms = paper.at_ms if paper.at_ms is not None else book.now_ms()
-        self._unsure = True
+        self._barrier.unsure = True
         rows = await book.store.write(lambda tx: _write_paper(tx, book, paper, at_ms))
         for row in rows:
             book.learn(row, paper.envelope)
-        self._unsure = False
+        self._barrier.unsure = False
         return rows[-1]
-
-    async def _settle(self, agreement: str) -> tuple[Cut, ...]:
-        """Take the present standing through the barrier (design of the gate, steps 1 to 3).
-
-        Nothing that can fail stands before ``begin``: an act that is recorded stops at once what
-        it stops, and if the rest fails the agreement stays closed until it has been settled.
-        """
-        book, gate = self._book, self._gate
-        standing = book.standing(agreement, book.now_ms())
-        key = f"epoch/{agreement}"
-        known = gate.current(agreement)
-        # A node that has just started clears nothing yet.
-        before = known.epoch if known else await book.store.read(lambda v: int(v.meta(key) or 0))
-        current = Current(
-            agreement=agreement,
-            epoch=before + 1,
-            acts=len(book.acts(agreement)),
-            standing=standing,
-        )
-        gate.begin(current)
-        # Only now, when nothing more is cleared, is it read what each feed had released: a
-        # handling first seen a moment ago cannot be missed.
-        covered = await book.store.read(lambda view: covered_by(view, current, book.me.party))
-        cuts = await gate.cut(
-            agreement,
-            lambda s: bool(s.handlings & covered.get((s.collection, s.party), frozenset())),
-            clock=True,
-        )
-        change = Change(current=current, party=book.me.party, now_us=book.clock.now_us())
-
-        def work(tx: Tx) -> None:
-            # What was served to its end before the cut must count before the mark is used.
-            self._outcomes.apply(tx)
-            for cut in cuts:
-                tx.end_page(cut.log, cut.index, "cut")
-            for entry in change_feeds(tx, change, book):
-                tx.append_entry(book.me.log_of(agreement), entry)
-            tx.put_meta(key, str(current.epoch))
-            tx.append_entry(
-                book.me.log_of(agreement),
-                book.entry("standing", epoch=current.epoch, standing=standing.digest),
-            )
-            _anchor(tx, book, agreement)
-
-        await book.store.write(work)
-        gate.settle(agreement)
-        self._released(agreement, None)
-        return cuts
-
-    async def _expire(self, agreement: str) -> bool:
-        current = self._gate.current(agreement)
-        if current is None:
-            return False
-        change = Change(
-            current=current, party=self._book.me.party, now_us=self._book.clock.now_us()
-        )
-        log = self._book.me.log_of(agreement)
-        if not await self._book.store.read(
-            lambda view: bool(expire_feeds(view, change, self._book))
-        ):
-            return False
-
-        def work(tx: Tx) -> bool:
-            expired = expire_feeds(tx, change, self._book)
-            for row, entries in expired:
-                tx.put_feed(row)
-                for entry in entries:
-                    tx.append_entry(log, entry)
-            return bool(expired)
-
-        return await self._book.store.write(work)
 
     def _answer(
         self,
@@ -611,18 +489,3 @@ def _document(digest: str) -> Callable[[View], DocumentRow]:
         return row
 
     return work
-
-
-def _anchor(tx: Tx, book: Book, agreement: str) -> None:
-    """Tie the agreement's ledger to the node's own: its head as of the last commit."""
-    note = tx.checkpoint(book.me.log_of(agreement))
-    if note is not None:
-        head = parse_checkpoint(parse_note(note).text)
-        root = base64.b64encode(head.root).decode()
-        saw = Head(origin=head.origin, size=head.size, root=root)
-        tx.append_entry(book.me.node_log, book.entry("anchor", saw=saw))
-
-
-def _close_open_pages(tx: Tx) -> None:
-    for page in tx.pages_open():
-        tx.end_page(page.log, page.index, "cut")

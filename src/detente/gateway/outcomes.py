@@ -26,12 +26,13 @@ FLUSH_S = 0.02
 
 class PageEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How a page's send ended. ``until`` moves the feed's mark (for items of ``types`` only, if
-    any are named); None leaves it."""
+    any are named); None leaves it. ``passed`` are entries that it left out for later ones."""
 
     page: PageRow
     complete: bool
     until: Point | None
     types: tuple[str, ...]
+    passed: tuple[int, ...] = ()
 
 
 def numbers_of(view: View, key: str, types: tuple[str, ...]) -> frozenset[int] | None:
@@ -60,8 +61,10 @@ class Outcomes:
             self._flushing = asyncio.create_task(self._later())
 
     async def _later(self) -> None:
-        await asyncio.sleep(FLUSH_S)
-        await self.flush()
+        # What is added while a write is on its way to the disk waits for the next one.
+        while self._waiting:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what waits now; returns when it is on disk."""
@@ -92,6 +95,7 @@ class Outcomes:
                 feed = decode_feed(row.value)
                 feeds[place] = (feed, feed)
             before, feed = feeds[place]
+            tx.put_passed(page.collection, page.party, end.passed)
             only = numbers_of(tx, page.collection, end.types)
             feeds[place] = (before, served(feed, end.until, only))
         for (key, party), (before, feed) in feeds.items():

@@ -34,16 +34,21 @@ ACTS_MAX = 200
 
 
 class PeerState(Record, frozen=True, kw_only=True):
-    """What this node knows of a partner's gateway: how many of its acts it has and where in the
-    partner's ledger the last of them stands, its place in each feed, the newest head of its
-    ledger, receipts that have not been brought yet, and the last serial heard from it."""
+    """What this node knows of a partner's gateway: how many of its acts it has seen and where in
+    the partner's ledger the last of them stands, its place in each feed, the newest head of its
+    ledger, and the last serial heard from it.
+
+    ``refused`` is how many of the acts seen did not count here, and ``papers`` how many charters
+    and versions of the agreement this node had then: with others they may.
+    """
 
     acts: int = 0
     last_act: int = -1
+    refused: int = 0
+    papers: int = 0
     places: dict[str, int] = msgspec.field(default_factory=dict)
     size: int = 0
     root: str = ""
-    receipts: tuple[str, ...] = ()
     serial: int = 0
     standing: str = ""
     heard_ms: int = 0
@@ -126,6 +131,7 @@ def fresh_state(view: View, row: PeerRow) -> tuple[PeerRow, PeerState]:
 
 def put_state(tx: Tx, row: PeerRow, state: PeerState) -> None:
     """Keep what is known of a peer."""
-    tx.put_peer(
-        PeerRow(party=row.party, agreement=row.agreement, address=row.address, state=encode(state))
-    )
+    kept = encode(state)
+    # What could not be read back would end every exchange with this partner from now on.
+    decode(kept, PeerState)
+    tx.put_peer(PeerRow(party=row.party, agreement=row.agreement, address=row.address, state=kept))

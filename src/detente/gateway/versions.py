@@ -88,6 +88,15 @@ class VersionPicker:
             return False
         return not self._view.twins(self._key, seq, seq + 1) or self._is_end(block, seq)
 
+    def last(self, block: Block, seq: int) -> int:
+        """The entry with the last version of this entry's object that the party may read; -1 if
+        it may read none."""
+        at = (seq - block.first) * 16
+        name = block.keys[at : at + 16]
+        if name not in self._families:
+            self._families[name] = self._ends(name)
+        return self._families[name][1]
+
     def _is_end(self, block: Block, seq: int) -> bool:
         """True if the entry is the first or last version, as far as that is asked for."""
         at = (seq - block.first) * 16

@@ -16,12 +16,13 @@ from detente.model.names import Code, Digest, DocumentID, Micros, Millis, PartyI
 __all__ = [
     "PLACE",
     "ActsPage",
+    "NoticeTaken",
     "PageSheet",
     "PeerActSheet",
     "Place",
     "Receipt",
     "ReceiptsTaken",
-    "RefusedReceipt",
+    "Refused",
     "Request",
     "Stopped",
 ]
@@ -134,8 +135,8 @@ class Receipt(Record, frozen=True, kw_only=True):
     at_ms: Millis
 
 
-class RefusedReceipt(Record, frozen=True, kw_only=True):
-    """A receipt that does not fit: its place in the request, counted from 0, and why."""
+class Refused(Record, frozen=True, kw_only=True):
+    """A receipt or an act that does not count: its place in the request, from 0, and why."""
 
     at: Count
     code: Code
@@ -147,7 +148,14 @@ class ReceiptsTaken(Record, frozen=True, kw_only=True):
     All others were known. Each stands alone, so the answer speaks for every one of them."""
 
     new: Count
-    refused: Annotated[tuple[RefusedReceipt, ...], msgspec.Meta(max_length=1000)] = ()
+    refused: Annotated[tuple[Refused, ...], msgspec.Meta(max_length=1000)] = ()
+
+
+class NoticeTaken(Record, frozen=True, kw_only=True):
+    """The answer to acts that were brought: how many count here by now, and those that do not."""
+
+    taken: Count
+    refused: Annotated[tuple[Refused, ...], msgspec.Meta(max_length=1000)] = ()
 
 
 class Stopped(Record, frozen=True, kw_only=True):

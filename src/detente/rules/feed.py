@@ -82,6 +82,7 @@ __all__ = [
     "expire",
     "first_seen",
     "grant_of",
+    "offer_again",
     "open_feed",
     "outcome_of",
     "point_of",
@@ -422,6 +423,30 @@ def review(
     live = replace(feed.grants[-1], a=end)
     grants = joined((*_closed(feed.grants, end), *late, live))
     return replace(feed, grants=grants, stays=stays), clock_us
+
+
+def offer_again(feed: Feed, handling: int, seq: int, *, end: int, base_us: int) -> tuple[Feed, int]:
+    """One entry behind the mark that its reader was not given after all is given late.
+
+    Refused with ``Missing`` if the entry does not stand as given, with ``Conflict`` if it may not
+    be read now. ``end``, ``base_us`` and what is returned are as for ``change``.
+    """
+    if state_of(feed, handling, seq) != "given":
+        raise Missing("feed.again", f"Expected an entry that counts as given, got entry {seq}.")
+    if not readable(feed, handling, seq):
+        raise Conflict("feed.again.stopped", f"Expected a readable handling, got {handling}.")
+    _check_base(feed, base_us)
+    reviewed = False
+    grants: list[Grant] = []
+    for grant in _closed(feed.grants, end):
+        if handling in grant.handlings and grant.a <= seq < grant.b:
+            reviewed = grant.late is not None and grant.late.reviewed
+            grants += without(grant, [(handling, seq, seq + 1)])
+        else:
+            grants.append(grant)
+    late, clock_us = _given_late([(handling, seq, seq + 1)], end, base_us, reviewed=reviewed)
+    live = replace(feed.grants[-1], a=end)
+    return replace(feed, grants=joined((*grants, *late, live))), clock_us
 
 
 # --- asking ------------------------------------------------------------------------------------

@@ -132,6 +132,15 @@ CREATE TABLE recalled (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX recalled_handling ON recalled (collection, handling, seq);
 
+-- Entries that a party's page passed over because a newer version was to come later.
+CREATE TABLE passed (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    party TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    UNIQUE (collection, party, seq)
+) STRICT;
+
 CREATE TABLE feed (
     row INTEGER PRIMARY KEY,
     collection TEXT NOT NULL,

@@ -187,6 +187,17 @@ class SQLiteTx(SQLiteView):
         if self._db.changes() != 1:
             raise Missing("page.unknown", f"Expected a page at {log} {index}, got none.")
 
+    def put_passed(self, key: str, party: str, seqs: Sequence[int]) -> None:
+        """Note entries as passed over for a party."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO passed (collection, party, seq) VALUES (?, ?, ?)",
+            [(key, party, seq) for seq in seqs],
+        )
+
+    def drop_passed(self, numbers: Sequence[int]) -> None:
+        """Forget rows of entries passed over."""
+        self._db.executemany("DELETE FROM passed WHERE row = ?", [(number,) for number in numbers])
+
     # --- ledgers --------------------------------------------------------------------------
 
     def append_entry(self, log: str, entry: bytes) -> int:

@@ -19,6 +19,7 @@ from detente.ports import (
     LinkRow,
     Opening,
     PageRow,
+    PassedRow,
     PeerRow,
     StatusRow,
 )
@@ -55,6 +56,9 @@ _PAGE = _select(PageRow, "page", 'WHERE log = ? AND "index" = ?')
 _PAGES_IN = _select(PageRow, "page", "WHERE row IN (SELECT value FROM carray(?)) ORDER BY row")
 _PAGES_OPEN = _select(PageRow, "page", "WHERE outcome = 'open' ORDER BY row")
 _PAGES = _select(PageRow, "page", "WHERE collection = ? AND party = ? ORDER BY row")
+_PASSED = _select(
+    PassedRow, "passed", "WHERE collection >= ? AND collection < ? AND row > ? ORDER BY row LIMIT ?"
+)
 _CREDENTIAL = _select(CredentialRow, "credential", "WHERE name = ?")
 _CREDENTIALS = _select(CredentialRow, "credential", "ORDER BY row")
 _PEERS = _select(PeerRow, "peer", "ORDER BY row")
@@ -208,6 +212,11 @@ class SQLiteView:
     def pages(self, key: str, party: str) -> list[PageRow]:
         """All pages of a collection for a party."""
         return self._rows(PageRow, _PAGES, key, party)
+
+    def passed(self, prefix: str, after: int, most: int) -> list[PassedRow]:
+        """Entries passed over in collections whose key begins with ``prefix``."""
+        past = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return self._rows(PassedRow, _PASSED, prefix, past, after, most)
 
     # --- ledgers --------------------------------------------------------------------------
 

@@ -153,7 +153,7 @@ class Site:
         if what == "receipts":
             return encode(await self.desk.serve_receipts(heard))
         if what == "notice":
-            return msgspec.json.encode({"taken": await self.desk.serve_notice(heard)})
+            return encode(await self.desk.serve_notice(heard))
         ready = await self.desk.serve_page(heard)
         if isinstance(ready, Nothing):
             return b"{}" if ready.stopped is None else b'{"stopped":' + encode(ready.stopped) + b"}"

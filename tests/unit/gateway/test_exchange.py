@@ -14,7 +14,6 @@ import structlog
 from detente.errors import DetenteError, Unavailable
 from detente.gateway import exchange as exchange_module
 from detente.gateway.deliver import PageAsk, Ready
-from detente.gateway.partner import PeerState, put_state
 from detente.gateway.witness import proof_of
 from detente.model import decode, encode, object_key
 from detente.model.transfer import Receipt, ReceiptsTaken, Request
@@ -422,9 +421,14 @@ async def receipt_of(world: World) -> tuple[Receipt, str]:
     world.fail("unreachable", path="receipts")
     await world.publish("B", "VI", "B-NAV", 2)
     await world.sync("W")
-    rows = await world.sites["W"].exchange.peers()
-    (text,) = decode(rows[0].state, PeerState).receipts
+    (text,) = await receipts_at_w(world)
     return decode(decode_envelope(text.encode()).payload, Receipt), text
+
+
+async def receipts_at_w(world: World) -> list[str]:
+    """The texts of the receipts that wait at W."""
+    found = await world.sites["W"].store.read(lambda view: view.receipts("B", AGREEMENT, 10_000))
+    return [envelope.decode() for _, envelope in found]
 
 
 def bringing(*receipts: str, sender: str = "W") -> Request:
@@ -541,9 +545,10 @@ async def waiting(world: World, *receipts: str) -> None:
     """Put receipts before those that wait at W."""
 
     def work(tx: Tx) -> None:
-        row = tx.peers()[0]
-        state = decode(row.state, PeerState)
-        put_state(tx, row, msgspec.structs.replace(state, receipts=(*receipts, *state.receipts)))
+        later = tx.receipts("B", AGREEMENT, 10_000)
+        tx.drop_receipts([number for number, _ in later])
+        for text in (*receipts, *(envelope.decode() for _, envelope in later)):
+            tx.put_receipt("B", AGREEMENT, text.encode())
 
     await world.sites["W"].store.write(work)
 
@@ -591,6 +596,45 @@ def test_receipts_wait_while_the_partner_cannot_take_them(tmp_path: Path) -> Non
     play(tmp_path, story)
 
 
+def test_partner_that_takes_no_receipts_is_asked_for_no_more_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any number of receipts may wait, and the exchange goes on when they have been taken."""
+    monkeypatch.setattr("detente.gateway.exchange.RECEIPTS_WAITING_MAX", 40)
+    monkeypatch.setattr("detente.gateway.exchange.RECEIPTS_AT_ONCE", 7)
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV", 60)
+        for _ in range(60):
+            world.fail("unreachable", path="receipts")
+        report = await world.sync("W", limit=1)
+        assert (report.items, report.receipts_waiting) == (40, 40)
+        assert report.stopped == {"b-out": "40 receipts wait for B."}
+        world._faults.clear()
+        report = await world.sync("W", limit=1)
+        assert (report.items, report.receipts_waiting, report.stopped) == (20, 0, {})
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
+def test_thousands_of_receipts_wait_and_are_brought(tmp_path: Path) -> None:
+    """As after weeks without a partner: more than any row or request could hold."""
+
+    async def story(world: World) -> None:
+        good, _ = await receipt_of(world)
+        await waiting(world, *(unfitting(world, good, index=2**40 + n) for n in range(2_500)))
+        left = [
+            (await world.sites["W"].exchange.sync("B", AGREEMENT)).receipts_waiting
+            for _ in range(3)
+        ]
+        assert left[0] > 1_000
+        assert left[-1] == 0
+        await world.exchange()
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     "answer",
     [b"", b"{}", b"[1]", b'{"new":-1}', b'{"new":1,"refused":[{"at":0,"code":"no code"}]}'],
@@ -601,8 +645,7 @@ def test_answer_that_does_not_say_which_receipts_fit_drops_none(
     async def story(world: World) -> None:
         _, text = await receipt_of(world)
         assert await refused(world, Between(world, "receipts"), lambda _: answer) == "peer.answer"
-        rows = await world.sites["W"].exchange.peers()
-        assert decode(rows[0].state, PeerState).receipts == (text,)
+        assert await receipts_at_w(world) == [text]
         await world.exchange()
 
     play(tmp_path, story)

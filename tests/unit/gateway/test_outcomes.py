@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,32 @@ def test_outcome_waits_a_moment_for_company_and_is_then_written_by_itself(tmp_pa
         await flushing
         assert 0 < FLUSH_S < 1
         assert (await page_of(world, found)).outcome == "served"
+
+    play(tmp_path, story, checked=False)
+
+
+def test_outcome_added_while_another_is_being_written_is_written_too(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        pages: list[Ready] = []
+        for _ in range(2):
+            await world.publish("B", "VI", "B-NAV", 2)
+            pages.append(await ready(world, asking()))
+        first, second = pages
+        write = site.store.write
+
+        async def slow(work: Any) -> Any:
+            done = await write(work)
+            site.store.write = write  # type: ignore[method-assign]  # for this write alone
+            site.delivery.ended(second.page, second.gathered, asking(), complete=True)
+            return done
+
+        site.store.write = slow  # type: ignore[method-assign,assignment]  # the other ends meanwhile
+        site.delivery.ended(first.page, first.gathered, asking(), complete=True)
+        flushing = site.outcomes._flushing
+        assert flushing is not None
+        await flushing
+        assert [(await page_of(world, one)).outcome for one in pages] == ["served"] * 2
 
     play(tmp_path, story, checked=False)
 

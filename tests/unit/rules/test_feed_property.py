@@ -37,6 +37,7 @@ from detente.rules.feed import (
     expire,
     first_seen,
     grant_of,
+    offer_again,
     open_feed,
     point_of,
     ranges,
@@ -201,6 +202,31 @@ class FeedMachine(RuleBasedStateMachine):
                 before, handling, seq, verdict, end=self.shelf.end, base_us=base_us
             )
             assert result == "done"
+        except Missing:
+            assert result == "missing"
+        except Conflict:
+            assert result == "conflict"
+
+    @precondition(lambda self: self.shelf.end)
+    @rule(data=st.data(), gap=gaps)
+    def offer_again(self, data: st.DataObject, gap: int) -> None:
+        """What counts as given, though its reader was not given it: as if it never had it."""
+        pages = [page for r in self.readers for page in (r.in_flight, r.to_receipt) if page]
+        under_way = {seq for page in pages for seq in page.seqs}
+        given = [row.seq for row in self.naive.rows if row.shown == "given"]
+        seq = data.draw(st.sampled_from(given) if given else st.integers(0, self.shelf.end - 1))
+        if seq in under_way:
+            return
+        self.now_us += gap
+        base_us = max(self.now_us, self.shelf.next_us)
+        result = self.naive.offer_again(seq)
+        try:
+            self.feed, self.shelf.next_us = offer_again(
+                self.feed, self.shelf.handlings[seq], seq, end=self.shelf.end, base_us=base_us
+            )
+            assert result == "done"
+            for reader in self.readers:
+                reader.got = [one for one in reader.got if one != seq]
         except Missing:
             assert result == "missing"
         except Conflict:
