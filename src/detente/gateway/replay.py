@@ -18,9 +18,11 @@ import msgspec
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.gateway.book import ROOT_MEDIA, act_of
 from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerPlace
+from detente.gateway.exchange import SKEW_MS_MAX
 from detente.gateway.order import ACT_OF_USE
 from detente.gateway.witness import ledger_vkey
 from detente.model import Agreement, Charter, Entry, decode, digest
+from detente.model.names import Record
 from detente.model.transfer import Receipt
 from detente.ports import ActRow
 from detente.proof import Envelope, check_commitment, check_proof, parse_proof
@@ -34,7 +36,7 @@ __all__ = ["LedgerReport", "Replay"]
 _USE_OF_ACT = {act: use for use, act in ACT_OF_USE.items()}
 
 
-class LedgerReport(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerReport(Record, frozen=True, kw_only=True):
     """What one ledger holds.
 
     ``peer_acts_proved`` of the ``peer_acts`` have the proof that the partner's ledger holds them at
@@ -77,6 +79,7 @@ class Replay:
         self._pages: dict[int, _Page] = {}
         self._received: set[int] = set()
         self._standing: Standing | None = None
+        self._last_ms = 0
         self._openings: dict[str, str] = {}
         self.charters: list[str] = []
         self.items = self.tied = self.peer_acts = self.proved = 0
@@ -156,6 +159,7 @@ class Replay:
         else:
             tried(where, checks.get(use, lambda: self._check_own(entry, envelope, use)))
         self._acts.append(act)
+        self._last_ms = max(self._last_ms, entry.at)
         self._standing = None
         if isinstance(act, CharterSet):
             newest = self._newest.get(act.charter.party)
@@ -231,6 +235,8 @@ class Replay:
     def _check_peer(self, entry: Entry, envelope: Envelope, use: str) -> None:
         if entry.peer_at is None:
             raise Invalid("record.act-named", "Expected the partner's instant, got none.")
+        if entry.peer_at > entry.at + SKEW_MS_MAX:
+            raise Invalid("peer.clock", "Expected an act of the past, got one far in the future.")
         party, name = check_peer_act(
             use,
             envelope,
@@ -303,6 +309,13 @@ class Replay:
             entry.verb or "",
         )
         self.items += entry.count or 0
+        if entry.at < self._last_ms:
+            # Else a page after an order could seem to have stood under what was before it.
+            raise Invalid(
+                "record.page-earlier",
+                f"Expected a page at or after {self._last_ms}, as the act before it, got "
+                f"{entry.at}.",
+            )
         if self._at(entry.at).digest != entry.standing:
             raise Invalid(
                 "record.page-standing",

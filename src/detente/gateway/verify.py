@@ -13,7 +13,7 @@ Checked, and every fault named with its place:
   the offices that have the power and in the numbers it takes;
 - a partner's act stands in the partner's ledger as this one says, where the copy has the proof;
 - every page was released under the standing that follows, at its instant, from the acts before
-  it: nothing left that an order had stopped;
+  it, and at no earlier instant than theirs: nothing left that an order had stopped;
 - every receipt is signed by the gateway of its page's reader, and says of the page what is so; also
   its root, where what opens the page's commitment was not erased.
 

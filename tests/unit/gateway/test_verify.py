@@ -545,6 +545,30 @@ def test_an_own_act_cannot_borrow_a_partners_instant(made: Made) -> None:
     assert named(report, number) == ["record.act-named"]
 
 
+def test_a_partners_act_of_the_far_future_is_named(made: Made) -> None:
+    """It would not count before then, and the proof of it may have been left out."""
+    forged = forger(made)
+    forged.drop("partners/")
+    number = forged.find("peer.act", verb="assurance")
+    at = msgspec.json.decode(forged.entries()[number])["at"]
+    forged.change(number, peer_at=at + 1_000_000)
+    assert "peer.clock" in named(checked(forged.whole()), number)
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+def test_a_page_after_an_order_cannot_claim_an_instant_before_it(made: Made) -> None:
+    """Under the standing of before, which at that instant was so: but it left after the order."""
+    world, forged = made[0], forger(made)
+    order = forged.find("directive.effect")
+    at = msgspec.json.decode(forged.entries()[order])["at"]
+    standing = world.sites["B"].book.standing(AGREEMENT, at - 1)
+    number = forged.add("page", at - 1, party="W", count=1, standing=standing.digest)
+    codes = named(checked(forged.whole()), number)
+    assert codes == ["record.page-earlier"]
+
+
 # --- bounds -------------------------------------------------------------------------------------
 
 
