@@ -299,6 +299,8 @@ FAULTS = [
      "check_proof(proof, raw, vkey)", "pass", VERIFY),
     ("A copy's pages may claim an earlier instant", "gateway/replay.py",
      "if entry.at < self._last_ms:", "if False:", VERIFY),
+    ("A copy may leave out a new charter under an agreement", "gateway/replay.py",
+     "if known > here.version:", "if False:", VERIFY),
     ("A copy's pages stand under the last standing folded", "gateway/replay.py",
      "        self._standing = None\n        if isinstance(act, CharterSet):",
      "        if isinstance(act, CharterSet):", VERIFY),

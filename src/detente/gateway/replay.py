@@ -81,7 +81,9 @@ class Replay:
         self._standing: Standing | None = None
         self._last_ms = 0
         self._openings: dict[str, str] = {}
+        #: The charters that count, in the order in which they were accepted, and since when.
         self.charters: list[str] = []
+        self.accepted: dict[str, list[tuple[int, Charter]]] = {}
         self.items = self.tied = self.peer_acts = self.proved = 0
 
     def run(self, entries: list[bytes]) -> None:
@@ -158,6 +160,8 @@ class Replay:
             tried(where, lambda: self._check_place(entry, use))
         else:
             tried(where, checks.get(use, lambda: self._check_own(entry, envelope, use)))
+        if use not in checks:
+            tried(where, lambda: self._check_newest(entry, self._at(entry.at).agreement))
         self._acts.append(act)
         self._last_ms = max(self._last_ms, entry.at)
         self._standing = None
@@ -186,6 +190,7 @@ class Replay:
         if self._node is None:
             check_charter(envelope, before, exercise=exercise)
             self.charters.append(entry.doc or "")
+            self.accepted.setdefault(charter.party, []).append((entry.at, charter))
         elif entry.doc not in self._node.charters:
             raise NotAuthorised(
                 "record.charter", f"Expected a charter of the node's own ledger, got {entry.doc}."
@@ -208,6 +213,23 @@ class Replay:
                 "agreement.not-party", f"Expected an agreement of {own}, got one of others."
             )
         self._check_named(entry, own, agreement.id)
+        self._check_newest(entry, agreement)
+
+    def _check_newest(self, entry: Entry, agreement: Agreement | None) -> None:
+        """Under an agreement stand the newest charters of its members that the node had accepted:
+        a key that was dropped must not go on counting because the new charter was left out here.
+        Two instants that are the same do not tell which came first."""
+        for party, charters in self._node.accepted.items() if self._node else ():
+            here = self._newest.get(party)
+            if here is None or agreement is None or agreement.member(party) is None:
+                continue
+            known = max((c.version for at_ms, c in charters if at_ms < entry.at), default=0)
+            if known > here.version:
+                raise Conflict(
+                    "record.charter-old",
+                    f"Expected version {known} of {party}'s charter, which this node had, got "
+                    f"{here.version}.",
+                )
 
     def _check_agreement_id(self, agreement: Agreement) -> None:
         if agreement.id != self._place.agreement:

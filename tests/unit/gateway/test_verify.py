@@ -663,6 +663,25 @@ def test_a_record_with_new_charters_and_agreements_holds(tmp_path: Path, party: 
     assert report.charters["W"] == digest(world.charters["W"].payload)
 
 
+def test_a_new_charter_that_is_left_out_under_the_agreement_is_named(tmp_path: Path) -> None:
+    """So that a key which it drops goes on counting there."""
+
+    async def story(world: World) -> None:
+        await world.exchange()
+        old = world.keys["W"]["head-1"]
+        await rotate(world, "W")
+        world.keys["W"]["old"] = old
+        await world.advance(10)
+
+    made = recorded(tmp_path, story)
+    world, forged = made[0], forger(made)
+    entries = forged.entries()
+    entries[forged.find("charter", party="W")] = entries[0]
+    envelope = directive(world, "W", "old", "head-2")
+    number = add_act(forged, world, "peer.act", envelope, party="W", ref="DX", verb="directive")
+    assert named(checked(forged.whole()), number) == ["record.charter-old"]
+
+
 def test_an_act_signed_by_a_key_that_was_dropped_is_named(tmp_path: Path) -> None:
     """The charter of then decides, not any that was ever known."""
 
