@@ -33,7 +33,7 @@ from detente.gateway.intake import Intake, Publication, Published
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.versions import LAST, Versions
 from detente.model import Agreement, Collection
-from detente.ports import Clock, StatusRow, Store
+from detente.ports import Clock, StatusRow, Store, Tx
 
 __all__ = ["TAXII", "TAXIIParts"]
 
@@ -365,18 +365,24 @@ class TAXII:
             raise Invalid("http.encoding", f"Expected a body as it is, got {encoding[:40]}.")
         body = await read_body(request.receive, self._config.body_bytes_max)
         _check_envelope(body)
-        published = await self._parts.intake.publish(
+        rows: list[StatusRow] = []
+
+        def keep(tx: Tx, published: Published) -> None:
+            # In the transaction of the objects: a status is never there without them.
+            rows.append(_status_row(asked, published, self._clock.now_us()))
+            tx.put_status(rows[-1])
+
+        await self._parts.intake.publish(
             Publication(
                 agreement=asked.agreement.id,
                 collection=asked.collection.name,
                 party=asked.party,
                 body=body,
                 partial=True,
-            )
+            ),
+            keep,
         )
-        row = _status_row(asked, published, self._clock.now_us())
-        await self._parts.store.write(lambda tx: tx.put_status(row))
-        return forms.answer(row.body, status=202)
+        return forms.answer(rows[-1].body, status=202)
 
     async def _delete(self, request: Request) -> Response:
         asked = await self._asked(request)

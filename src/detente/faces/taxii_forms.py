@@ -15,6 +15,7 @@ import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -144,9 +145,12 @@ def compressed(data: bytes, encoding: str) -> bytes:
 
 def time_text(us: int) -> str:
     """RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
-        f".{us % 1_000_000:06d}Z"
-    )
+    return f"{_second_text(us // 1_000_000)}.{us % 1_000_000:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_time(text: str) -> int:
@@ -297,23 +301,33 @@ def objects_first(gathered: Gathered) -> bytes:
     return body
 
 
+class _Named(msgspec.Struct):
+    id: str
+    created: str = ""
+    modified: str = ""
+
+
+class _Record(msgspec.Struct):
+    id: str
+    date_added: str
+    version: str
+    media_type: str = STIX_MEDIA
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
 def records(gathered: Gathered, what: What) -> bytes:
     """The entries of a manifest, or the versions of an object, without brackets around. What has
     no version of its own is told apart by when it was added."""
-    found = []
-    for raw, us in gathered.rows:
-        version = version_of(raw) or time_text(us)
-        if what == "versions":
-            found.append(msgspec.json.encode(version))
-        else:
-            record = {
-                "id": _HEADS.decode(raw).id,
-                "date_added": time_text(us),
-                "version": version,
-                "media_type": STIX_MEDIA,
-            }
-            found.append(msgspec.json.encode(record))
-    return b",".join(found)
+    if what == "versions":
+        found: list[object] = [version_of(raw) or time_text(us) for raw, us in gathered.rows]
+    else:
+        found = []
+        for raw, us in gathered.rows:
+            named, added = _NAMED.decode(raw), time_text(us)
+            found.append(_Record(named.id, added, named.modified or named.created or added))
+    return msgspec.json.encode(found)[1:-1]
 
 
 def describe(collection: Collection, *, can_read: bool, can_write: bool) -> dict[str, object]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -307,7 +307,10 @@ class _Version(msgspec.Struct):
     created: str = ""
 
 
+_VERSIONS: Final[msgspec.json.Decoder[_Version]] = msgspec.json.Decoder(_Version)
+
+
 def version_of(raw: bytes) -> str:
     """The version of an object that was accepted before."""
-    found = msgspec.json.decode(raw, type=_Version)
+    found = _VERSIONS.decode(raw)
     return found.modified or found.created
