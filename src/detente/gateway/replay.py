@@ -41,8 +41,8 @@ class LedgerReport(Record, frozen=True, kw_only=True):
 
     ``peer_acts_proved`` of the ``peer_acts`` have the proof that the partner's ledger holds them at
     the place and instant that this one says; for the others that is this node's own word.
-    ``receipts_tied`` of the ``receipts`` are shown to be for what the page committed to; of the
-    others the commitment cannot be opened any more.
+    ``receipts_tied`` of the ``receipts`` are shown to be for what the page committed to; for the
+    others nothing in the copy opens the commitment: erased, it is said, or left out.
     """
 
     origin: str

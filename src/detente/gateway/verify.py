@@ -285,10 +285,10 @@ def _entries(checker: Copied, folder: str, size: int) -> list[bytes]:
 
 
 def _stored(checker: Copied, folder: str, level: int, index: int, width: int) -> bytes:
-    """A tile as it lies in the copy; a missing one was told by the manifest."""
+    """A tile as it lies in the copy; a missing or huge one was told by the manifest."""
     try:
         return checker.read(f"{folder}/{tile_path(level, index, width)}")
-    except KeyError:
+    except (KeyError, DetenteError):
         return b""
 
 
