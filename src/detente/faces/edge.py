@@ -13,6 +13,7 @@ import socket
 import struct
 import termios
 from array import array
+from collections.abc import Callable
 from fcntl import ioctl
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -57,6 +58,7 @@ class Connection:
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._limits = limits
         self._ended = asyncio.Event()
+        self._calls: list[Callable[[], None]] = []
         self.heard = asyncio.Event()
 
     def gone(self) -> bool:
@@ -78,10 +80,25 @@ class Connection:
         """Return when the socket is closed: no byte can leave through it any more."""
         await self._ended.wait()
 
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Have this called once when the socket is closed; at once if it is."""
+        if self._ended.is_set():
+            call()
+        else:
+            self._calls.append(call)
+
+    def off_end(self, call: Callable[[], None]) -> None:
+        """Not any more."""
+        if call in self._calls:
+            self._calls.remove(call)
+
     def closed(self) -> None:
         """Called once by the protocol when the transport is gone."""
         self._ended.set()
         self.heard.set()
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
 
     async def drained(self) -> bool:
         """Wait until the client's machine has acknowledged every byte; False if it never will.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -316,8 +316,8 @@ class TAXII:
             left_s = end - loop.time()
             if isinstance(ready, Ready) or left_s <= 0 or connection.gone():
                 return ready
-            rung = parts.bell.wait(ask.agreement, ask.collection, heard, left_s)
-            if not await _unless_gone(connection, rung):
+            rung = await parts.bell.wait(ask.agreement, ask.collection, heard, left_s, connection)
+            if not rung:
                 return ready
 
     async def _render(
@@ -429,15 +429,6 @@ def _status_row(asked: _Asked, published: Published, now_us: int) -> StatusRow:
         created_ms=now_us // 1000,
         body=msgspec.json.encode(forms.status_body(published, name, now_us)),
     )
-
-
-async def _unless_gone(connection: Connection, rung: Coroutine[None, None, bool]) -> bool:
-    """Wait for a ring, but not for a client that has gone away."""
-    heard, gone = asyncio.create_task(rung), asyncio.create_task(connection.ended())
-    done, _ = await asyncio.wait((heard, gone), return_when=asyncio.FIRST_COMPLETED)
-    heard.cancel()
-    gone.cancel()
-    return heard in done and heard.result()
 
 
 def _nothing(request: Request, ask: PageAsk, nothing: Nothing, named: str | None) -> Response:
