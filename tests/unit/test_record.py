@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from detente import record
 from detente.errors import Missing
 from detente.gateway.verify import verify_record
 from detente.record import verify_copy
@@ -107,3 +108,11 @@ def test_missing_and_foreign_files_are_named(copy: Path) -> None:
 def test_what_is_no_copy_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(Missing):
         verify_copy(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_named_and_not_read(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max((p for p in copy.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    monkeypatch.setattr(record, "FILE_BYTES_MAX", largest.stat().st_size - 1)
+    assert "record.file-size" in {fault.code for fault in verify_copy(copy).faults}

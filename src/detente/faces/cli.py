@@ -444,6 +444,14 @@ def _tell_verified(report: dict[str, Any]) -> None:
             f"{one['origin']}: {one['size']} entries, {one['pages']} pages, "
             f"{one['cosigned']} cosigned"
         )
+        if one["receipts"]:
+            print(
+                f"  receipts: {one['receipts']}, {one['receipts_tied']} of them tied to their page"
+            )
+        if one["peer_acts"]:
+            print(f"  partners' acts: {one['peer_acts']}, {one['peer_acts_proved']} with proof")
+    for party, name in report["first_charters"].items():
+        print(f"{party} is whoever made the charter {name}: compare it over another channel.")
     for fault in report["faults"]:
         print(f"FAULT {fault['place']}: {fault['sentence']} [{fault['code']}]")
     print("The record holds." if report["ok"] else "The record does NOT hold.")

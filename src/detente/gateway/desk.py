@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised
-from detente.gateway.book import Book
+from detente.gateway.book import Book, split_key
 from detente.gateway.deliver import PEER, Delivery, Nothing, Ready, Sheet
 from detente.gateway.exchange import Exchange
 from detente.gateway.gather import PageAsk
@@ -24,9 +24,10 @@ from detente.model.transfer import (
     Refused,
     Request,
 )
-from detente.ports import DocumentRow, Tx
+from detente.ports import DocumentRow, PageRow, Tx
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
+from detente.rules.receipt import PageSent, check_receipt
 
 __all__ = ["Desk"]
 
@@ -131,6 +132,11 @@ class Desk:
             )
         if receipt.origin != me.log_of(receipt.agreement):
             raise Missing("page.unknown", f"Expected a page of {me.party}'s ledger, got another.")
+        page = await self._book.store.read(lambda view: view.page(receipt.origin, receipt.index))
+        if page is not None and page.party == receipt.giver:
+            # What is recorded is what was signed: a receipt that says other things of the page
+            # would prove nothing to whoever reads the record.
+            check_receipt(receipt, _sent(page, me.party))
         row = DocumentRow(
             digest=digest(envelope.payload),
             use="receipt",
@@ -188,3 +194,17 @@ class Desk:
             gathered.body,
             b"]}",
         )
+
+
+def _sent(page: PageRow, sender: str) -> PageSent:
+    agreement, collection = split_key(page.collection)
+    return PageSent(
+        agreement=agreement,
+        collection=collection,
+        sender=sender,
+        recipient=page.party,
+        origin=page.log,
+        index=page.index,
+        count=page.count,
+        root=page.root.hex(),
+    )

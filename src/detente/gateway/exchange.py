@@ -369,7 +369,8 @@ class Exchange:
                 at_ms=entry.at,
                 origin=vkey.name,
                 index=sheet.index,
-                entry_digest=digest(raw),
+                entry=sheet.entry,
+                proof=sheet.proof,
             )
         )
 

@@ -19,12 +19,15 @@ from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
-from detente.model import Agreement, Charter, Directive, Signer, decode
+from detente.model import Agreement, Charter, Directive, Signer, decode, encode
+from detente.model import digest as digest_of
 from detente.model.acts import ActName
 from detente.model.names import Record
+from detente.model.transfer import PLACE, Place
 from detente.ports import ActRow, DocumentRow, Tx, View
 from detente.proof import Envelope
 from detente.proof import decode as decode_envelope
+from detente.rules.acts import check_peer_act, named_in
 from detente.rules.authority import (
     check_agreement,
     check_assurance,
@@ -33,7 +36,7 @@ from detente.rules.authority import (
     check_withdrawal,
     document_digest,
 )
-from detente.rules.standing import AssuranceGiven, Standing, fold_named
+from detente.rules.standing import AssuranceGiven, Standing
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
@@ -177,10 +180,9 @@ class Orders:
 
     async def _enact(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
-        standing = await self._fresh(_peek(envelope).agreement)
-        now = self._book.now_ms()
+        standing = await self._fresh(named_in(envelope).agreement)
         directive, signed = check_directive(
-            envelope, standing, at_ms=now, exercise=self._book.me.exercise
+            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
         if directive.issuer != self._book.me.party:
             raise NotAuthorised(
@@ -196,6 +198,7 @@ class Orders:
                 name=directive.id,
                 agreements=(directive.agreement,),
                 before=_signature_entries(self._book, envelope, signed, directive),
+                at_ms=standing.at_ms,
             )
         )
         return self._answer(row, envelope, directive.agreement, directive.id, cuts)
@@ -206,9 +209,9 @@ class Orders:
 
     async def _import_assurance(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
-        standing = await self._fresh(_peek(envelope).agreement)
+        standing = await self._fresh(named_in(envelope).agreement)
         assurance = check_assurance(
-            envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
         # Also one that is over: what was taken back does not count again, so recording it
         # anew would only say something that does not hold.
@@ -222,6 +225,7 @@ class Orders:
                 party=assurance.giver,
                 name=assurance.id,
                 agreements=(assurance.agreement,),
+                at_ms=standing.at_ms,
             )
         )
         return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
@@ -232,9 +236,9 @@ class Orders:
 
     async def _import_withdrawal(self, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
-        standing = await self._fresh(_peek(envelope).agreement)
+        standing = await self._fresh(named_in(envelope).agreement)
         withdrawal = check_withdrawal(
-            envelope, standing, at_ms=self._book.now_ms(), exercise=self._book.me.exercise
+            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
         row, cuts = await self._take(
             _Paper(
@@ -243,6 +247,7 @@ class Orders:
                 party=withdrawal.giver,
                 name=withdrawal.id,
                 agreements=(withdrawal.agreement,),
+                at_ms=standing.at_ms,
             )
         )
         return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
@@ -262,17 +267,14 @@ class Orders:
         known = self._book.acts(act.agreement)
         if any(one.digest == digest for one in known):
             return
-        named, refusals = _peek(envelope).agreement_digest, []
-        # A key that a newer charter has dropped was good as long as this node knew of no other.
-        for known_ms in (self._book.now_ms(), act.at_ms):
-            standing = fold_named(known, act.at_ms, named, known_ms=known_ms)
-            try:
-                party, name = _check_peer_document(act, envelope, standing, self._book.me.exercise)
-                break
-            except NotAuthorised as error:
-                refusals.append(error)
-        else:
-            raise refusals[0]
+        party, name = check_peer_act(
+            act.use,
+            envelope,
+            known,
+            at_ms=act.at_ms,
+            known_ms=self._book.now_ms(),
+            exercise=self._book.me.exercise,
+        )
         if party != act.party:
             raise NotAuthorised(
                 "peer.act-party", f"Expected an act of {act.party}, got one of {party}."
@@ -284,6 +286,7 @@ class Orders:
                 party=party,
                 name=name,
                 agreements=(act.agreement,),
+                at_ms=act.at_ms,
                 peer=act,
             )
         )
@@ -312,7 +315,7 @@ class Orders:
         it is not known whether it was written, the acts are read anew before the next change.
         """
         book = self._book
-        at_ms = paper.peer.at_ms if paper.peer else book.now_ms()
+        at_ms = paper.at_ms if paper.at_ms is not None else book.now_ms()
         self._barrier.unsure = True
         rows = await book.store.write(lambda tx: _write_paper(tx, book, paper, at_ms))
         for row in rows:
@@ -348,7 +351,8 @@ class Orders:
 
 
 class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
-    """A partner's act with the place in its ledger that proves it (checked by ``exchange``)."""
+    """A partner's act with the place in its ledger that proves it (checked by ``exchange``):
+    ``entry`` as it stands there, and the ``proof`` (C2SP) that it does."""
 
     agreement: str
     party: str
@@ -357,12 +361,13 @@ class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     origin: str
     index: int
-    entry_digest: str
+    entry: str
+    proof: str
 
 
 class _Paper(msgspec.Struct, frozen=True, kw_only=True):
     """A checked document about to be recorded under these agreements; ``before`` are entries
-    that come before its own."""
+    that come before its own, ``at_ms`` is the instant for which it was checked, if that matters."""
 
     envelope: Envelope
     use: str
@@ -370,6 +375,7 @@ class _Paper(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     agreements: tuple[str, ...]
     before: tuple[bytes, ...] = ()
+    at_ms: int | None = None
     peer: PeerAct | None = None
 
 
@@ -384,6 +390,8 @@ def _write_paper(tx: Tx, book: Book, paper: _Paper, at_ms: int) -> list[ActRow]:
             envelope=paper.envelope.encode(),
         )
     )
+    if paper.peer is not None:
+        tx.put_document(_place_row(paper.peer))
     logs = [(agreement, book.me.log_of(agreement)) for agreement in paper.agreements]
     if paper.use == "charter":
         logs.insert(0, ("", book.me.node_log))
@@ -409,23 +417,16 @@ def _write_paper(tx: Tx, book: Book, paper: _Paper, at_ms: int) -> list[ActRow]:
     return rows
 
 
-def _check_peer_document(
-    act: PeerAct,
-    envelope: Envelope,
-    standing: Standing,
-    exercise: bool,  # noqa: FBT001  # one value of the node's, passed on
-) -> tuple[str, str]:
-    """Whose act it is and its name, if it counts by the rules at its own instant."""
-    if act.use == "directive":
-        directive, _ = check_directive(envelope, standing, at_ms=act.at_ms, exercise=exercise)
-        return directive.issuer, directive.id
-    if act.use == "assurance":
-        assurance = check_assurance(envelope, standing, at_ms=act.at_ms, exercise=exercise)
-        return assurance.giver, assurance.id
-    if act.use == "withdrawal":
-        withdrawal = check_withdrawal(envelope, standing, at_ms=act.at_ms, exercise=exercise)
-        return withdrawal.giver, withdrawal.id
-    raise Conflict("peer.act", f"Expected directive, assurance or withdrawal, got {act.use}.")
+def _place_row(act: PeerAct) -> DocumentRow:
+    """Where the act stands in its party's ledger, with the proof, so that nobody who checks a copy
+    of the record has to take this node's word for it."""
+    return DocumentRow(
+        digest=digest_of(act.entry.encode()),
+        use=PLACE,
+        agreement=act.agreement,
+        name=f"{act.origin}#{act.index}",
+        envelope=encode(Place(entry=act.entry, proof=act.proof)),
+    )
 
 
 ACT_OF_USE: dict[str, ActName] = {
@@ -446,7 +447,7 @@ def _act_entry(book: Book, paper: _Paper, digest: str, at_ms: int) -> bytes:
             party=paper.party,
             ref=paper.name,
             verb=paper.use,
-            entry=peer.entry_digest,
+            entry=digest_of(peer.entry.encode()),
             origin=peer.origin,
             index=peer.index,
             peer_at=peer.at_ms,
@@ -478,22 +479,6 @@ def _is_member(standing: Standing, party: str) -> bool:
 
 def _peek_party(envelope: Envelope) -> str:
     return decode(envelope.payload, Charter).party
-
-
-class _Peek(msgspec.Struct, frozen=True):
-    """What a document names, before anything of it is believed."""
-
-    agreement: str
-    agreement_digest: str = ""
-
-
-def _peek(envelope: Envelope) -> _Peek:
-    try:
-        return msgspec.json.decode(envelope.payload, type=_Peek)
-    except msgspec.DecodeError as error:
-        raise Missing(
-            "agreement.unknown", "Expected a document that names an agreement."
-        ) from error
 
 
 def _document(digest: str) -> Callable[[View], DocumentRow]:

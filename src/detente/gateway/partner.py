@@ -16,7 +16,7 @@ from detente.model.names import Record
 from detente.model.transfer import PeerActSheet
 from detente.ports import ActRow, PeerRow, Tx, View
 from detente.proof import Envelope, sign, signers
-from detente.rules.authority import keys_of, payload_type
+from detente.rules.authority import keys_of, node_keys, payload_type
 
 __all__ = [
     "ACTS_MAX",
@@ -74,9 +74,7 @@ class Partners:
     def check_node_key(self, envelope: Envelope, party: str) -> None:
         """Refuse unless a key of the party's node office signed."""
         charter = self.charter(party)
-        office = charter.office(charter.node) if charter.node else None
-        allowed = set(office.keys) if office else set()
-        if not signers(envelope, keys_of(charter).values()) & allowed:
+        if not signers(envelope, keys_of(charter).values()) & node_keys(charter):
             raise NotAuthorised(
                 "peer.signature", f"Expected a signature by a node key of {party}, got none."
             )

@@ -7,26 +7,47 @@ Checked, and every fault named with its place:
 - cosignatures hold, and the cosigned head is a beginning of the ledger;
 - every signed document has the digest it is named by, and every signature in it is one of a key
   that a charter in the record lists;
-- every act in a ledger has its document, and every page was released under the standing that
-  follows, at its instant, from the acts before it: nothing left that an order had stopped.
+- every charter is in the node's own ledger, and follows from its party's one before;
+- every act in a ledger has its document, and counts by the rules that the node itself goes by
+  (``replay``): agreements signed by all their parties, directives, assurances and withdrawals by
+  the offices that have the power and in the numbers it takes;
+- a partner's act stands in the partner's ledger as this one says, where the copy has the proof;
+- every page was released under the standing that follows, at its instant, from the acts before
+  it, and at no earlier instant than theirs: nothing left that an order had stopped;
+- every receipt is signed by the gateway of its page's reader, and says of the page what is so; also
+  its root, where what opens the page's commitment was not erased.
 
-Not checked: that the party's first charter is the party's; compare its digest (``charters``) over
-another channel. Nor that everything done was written down: that is what receipts are for.
+Told and not checked: each party's first charter (``first_charters``). All else follows from it, so
+compare its digest with the party over another channel. Told as this node's own word: the place of
+partners' acts without a proof, and what the receipts of erased pages were for (``LedgerReport``).
+
+Not checked: that everything done was written down, which is what receipts and the partners' own
+records are for; that a page went to a party that may read it and held no item the standing holds
+back, for that is known from contents alone; and that clocks were right.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from detente.errors import DetenteError
-from detente.gateway.book import act_of
+from detente.gateway.copied import (
+    INDEX_BYTES_MAX,
+    INDEX_NAME,
+    MANIFEST_NAME,
+    Copied,
+    Fault,
+    LedgerPlace,
+    Read,
+    RecordIndex,
+)
+from detente.gateway.replay import LedgerReport, Replay
 from detente.gateway.witness import ledger_vkey, witness_vkey
-from detente.model import Charter, Entry, decode, digest
+from detente.model import Charter, decode, digest
 from detente.model.names import Record
-from detente.ports import ActRow
 from detente.proof import (
     Checkpoint,
     Envelope,
@@ -43,125 +64,55 @@ from detente.proof import (
     verify_cosignature,
 )
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import keys_of
-from detente.rules.standing import Act, fold
+from detente.rules.authority import check_charter, keys_of
 
-__all__ = ["Fault", "RecordIndex", "Report", "verify_record"]
+__all__ = ["Report", "verify_record"]
 
 _WIDTH = 256
 _HASH = 32
-INDEX_NAME = "record.json"
-MANIFEST_NAME = "manifest.json"
-#: About two million documents.
-INDEX_BYTES_MAX = 1 << 28
-
-
-class LedgerPlace(Record, frozen=True, kw_only=True):
-    """Where a ledger lies in a copy; ``agreement`` is empty for the node's own."""
-
-    origin: str
-    folder: str
-    agreement: str = ""
-
-
-class RecordIndex(Record, frozen=True, kw_only=True):
-    """What a copy holds: whose it is, its ledgers, and its signed documents by digest and use."""
-
-    v: int = 1
-    party: str
-    exercise: bool = False
-    ledgers: tuple[LedgerPlace, ...]
-    documents: dict[str, str]
-
-
-class Fault(Record, frozen=True, kw_only=True):
-    """What does not hold, and where."""
-
-    place: str
-    code: str
-    sentence: str
-
-
-class LedgerReport(Record, frozen=True, kw_only=True):
-    """What one ledger holds."""
-
-    origin: str
-    size: int
-    pages: int
-    items: int
-    receipts: int
-    cosigned: int
 
 
 class Report(Record, frozen=True, kw_only=True):
-    """The result: ``ok`` means that no fault was found."""
+    """The result: ``ok`` means that no fault was found. ``first_charters`` has the digest of each
+    party's first charter, by which to know the party, and ``charters`` that of its newest."""
 
     ok: bool
     party: str
     exercise: bool
     logs: tuple[LedgerReport, ...]
     documents: int
+    first_charters: dict[str, str]
     charters: dict[str, str]
     faults: tuple[Fault, ...]
 
 
-Read = Callable[[str], bytes]
-
-
-class _Checker:
-    def __init__(self, read: Read) -> None:
-        self.read = read
-        self.faults: list[Fault] = []
-        self.envelopes: dict[str, Envelope] = {}
-        self.uses: dict[str, str] = {}
-        self.charters: dict[str, Charter] = {}
-
-    def fault(self, place: str, code: str, sentence: str) -> None:
-        self.faults.append(Fault(place=place, code=code, sentence=sentence))
-
-    def tried(self, place: str, check: Callable[[], object]) -> bool:
-        """Run a check; what it raises becomes a fault at that place."""
-        try:
-            check()
-        except DetenteError as error:
-            self.fault(place, error.code, error.sentence)
-            return False
-        except KeyError as error:
-            self.fault(place, "record.file-missing", f"Expected {error}, got none.")
-            return False
-        except (ValueError, msgspec.DecodeError) as error:
-            self.fault(place, "record.malformed", f"Expected a readable form: {error}.")
-            return False
-        return True
-
-
 def verify_record(read: Read, names: Sequence[str]) -> Report:
     """Check a copy given by a reader of its files and their names."""
-    checker = _Checker(read)
+    checker = Copied(read, names)
     checker.tried(MANIFEST_NAME, lambda: _check_manifest(checker, names))
-    found: list[RecordIndex] = []
-    checker.tried(
-        INDEX_NAME,
-        lambda: found.append(decode(read(INDEX_NAME), RecordIndex, bytes_max=INDEX_BYTES_MAX)),
-    )
-    index = found[0] if found else RecordIndex(party="", ledgers=(), documents={})
-    _check_documents(checker, index)
-    reports = [_check_ledger(checker, index, place) for place in index.ledgers]
+    checker.tried(INDEX_NAME, lambda: _read_index(checker))
+    found = _check_documents(checker)
+    reports = _check_ledgers(checker, found)
+    faults = checker.faults()
+    of_party = [(charter.party, name) for name, charter in checker.charters.items()]
     return Report(
-        ok=not checker.faults,
-        party=index.party,
-        exercise=index.exercise,
-        logs=tuple(report for report in reports if report is not None),
+        ok=not faults,
+        party=checker.index.party,
+        exercise=checker.index.exercise,
+        logs=reports,
         documents=len(checker.envelopes),
-        charters={
-            charter.party: name
-            for name, charter in sorted(checker.charters.items(), key=lambda c: c[1].version)
-        },
-        faults=tuple(checker.faults),
+        first_charters=dict(reversed(of_party)),
+        charters=dict(of_party),
+        faults=faults,
     )
 
 
-def _check_manifest(checker: _Checker, names: Sequence[str]) -> None:
+def _read_index(checker: Copied) -> None:
+    data = checker.read(INDEX_NAME)
+    checker.index = decode(data, RecordIndex, bytes_max=INDEX_BYTES_MAX)
+
+
+def _check_manifest(checker: Copied, names: Sequence[str]) -> None:
     listed = msgspec.json.decode(checker.read(MANIFEST_NAME), type=dict[str, str])
     present = set(names) - {MANIFEST_NAME}
     for name in sorted(set(listed) - present):
@@ -181,8 +132,10 @@ def _check_manifest(checker: _Checker, names: Sequence[str]) -> None:
 # --- documents -------------------------------------------------------------------------------
 
 
-def _check_documents(checker: _Checker, index: RecordIndex) -> None:
-    for name, use in sorted(index.documents.items()):
+def _check_documents(checker: Copied) -> dict[str, Charter]:
+    """Read every document; the charters among them, of which none is believed yet."""
+    found: dict[str, Charter] = {}
+    for name, use in sorted(checker.index.documents.items()):
         place = f"documents/{name}.json"
 
         def check(name: str = name, use: str = use, place: str = place) -> None:
@@ -193,21 +146,26 @@ def _check_documents(checker: _Checker, index: RecordIndex) -> None:
             if digest(envelope.payload) != name:
                 checker.fault(place, "record.document-digest", f"Expected payload of {name}.")
             checker.envelopes[name] = envelope
-            checker.uses[name] = use
             if use == "charter":
-                checker.charters[name] = decode(envelope.payload, Charter)
+                found[name] = decode(envelope.payload, Charter)
 
         checker.tried(place, check)
+    return found
+
+
+def _check_all_signatures(checker: Copied) -> None:
     keys: dict[str, PublicKey] = {}
     for name, charter in checker.charters.items():
         checker.tried(f"documents/{name}.json", lambda c=charter: keys.update(keys_of(c)))  # type: ignore[misc]  # a lambda with a default
     for name, envelope in checker.envelopes.items():
-        _check_signatures(checker, f"documents/{name}.json", envelope, keys)
+        checker.signed[name] = _check_signatures(checker, f"documents/{name}.json", envelope, keys)
 
 
 def _check_signatures(
-    checker: _Checker, place: str, envelope: Envelope, keys: Mapping[str, PublicKey]
-) -> None:
+    checker: Copied, place: str, envelope: Envelope, keys: Mapping[str, PublicKey]
+) -> frozenset[str]:
+    """The ids of the keys of which a signature holds."""
+    holding: set[str] = set()
     message = pae(envelope.payload_type, envelope.payload)
     if not envelope.signatures:
         checker.fault(place, "record.unsigned", "Expected a signed document, got no signature.")
@@ -217,49 +175,102 @@ def _check_signatures(
             checker.fault(
                 place, "record.signature", f"Expected signature {number} by a listed key to hold."
             )
+        else:
+            holding.add(key.keyid)
+    return frozenset(holding)
 
 
 # --- ledgers ---------------------------------------------------------------------------------
 
 
-def _check_ledger(checker: _Checker, index: RecordIndex, place: LedgerPlace) -> LedgerReport | None:
+def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerReport, ...]:
+    """The node's own ledger first: it says which charters the node has accepted, and all that
+    follows is judged by those and no others."""
+    own = _own_charter(checker, found)
+    reports: list[LedgerReport] = []
+    node: Replay | None = None
+    seen: set[str] = set()
+    for place in sorted(checker.index.ledgers, key=lambda place: bool(place.agreement)):
+        if place.origin in seen:
+            checker.fault(place.folder, "record.ledger-again", f"Expected {place.origin} once.")
+            continue
+        seen.add(place.origin)
+        entries = _check_ledger(checker, own, place)
+        if entries is None:
+            continue
+        leaves = [leaf_hash(entry) for entry in entries]
+        _check_tiles(checker, place.folder, leaves)
+        replay = Replay(checker, place, node if place.agreement else None)
+        replay.run(entries)
+        if not place.agreement:
+            node = replay
+            _accept(checker, found, node)
+        cosigned = _check_cosigned(checker, place.folder, leaves, len(leaves))
+        reports.append(replay.report(len(leaves), cosigned))
+    if node is None:
+        checker.fault(INDEX_NAME, "record.ledger-missing", "Expected the node's own ledger.")
+    return tuple(reports)
+
+
+def _own_charter(checker: Copied, found: dict[str, Charter]) -> Charter | None:
+    """The newest charter of the record's party that follows from its first: it names the key of the
+    ledgers. That the node's ledger has it too is seen when that is gone through."""
+    newest: Charter | None = None
+    own = sorted((c.version, name) for name, c in found.items() if c.party == checker.index.party)
+    for _, name in own:
+        try:
+            newest = check_charter(checker.envelopes[name], newest, exercise=checker.index.exercise)
+        except DetenteError:
+            continue
+    return newest
+
+
+def _accept(checker: Copied, found: dict[str, Charter], node: Replay) -> None:
+    """Believe the charters of the node's ledger; then every signature can be checked."""
+    checker.charters = {name: found[name] for name in node.charters if name in found}
+    for name in sorted(found.keys() - checker.charters.keys()):
+        checker.fault(
+            f"documents/{name}.json",
+            "record.charter-unrecorded",
+            "Expected a charter that the node's ledger has taken, got another.",
+        )
+    _check_all_signatures(checker)
+
+
+def _check_ledger(checker: Copied, own: Charter | None, place: LedgerPlace) -> list[bytes] | None:
+    """The entries of a ledger, each as far as it can be read; None where not even its head is its
+    party's."""
     head: list[Checkpoint] = []
     where = f"{place.folder}/checkpoint"
 
     def check_head() -> None:
-        own = [c for c in checker.charters.values() if c.party == index.party]
-        if not own:
-            checker.fault(where, "record.charter", f"Expected the charter of {index.party}.")
+        if own is None:
+            checker.fault(
+                where, "record.charter", f"Expected the charter of {checker.index.party}."
+            )
             return
-        newest = max(own, key=lambda charter: charter.version)
-        vkey = ledger_vkey(newest, place.agreement or "node", exercise=index.exercise)
+        vkey = ledger_vkey(own, place.agreement or "node", exercise=checker.index.exercise)
         found = verify_checkpoint(checker.read(where), vkey)
         if found.origin != place.origin:
             checker.fault(where, "record.origin", f"Expected {place.origin}, got {found.origin}.")
+        prefix = f"{place.folder}/tile/entries/"
+        room = _WIDTH * sum(name.startswith(prefix) for name in checker.names)
+        if found.size > room:
+            checker.fault(where, "record.size", f"Expected at most {room} entries by the files.")
+            return
         head.append(found)
 
     checker.tried(where, check_head)
     if not head:
         return None
-    size = head[0].size
-    entries = _entries(checker, place.folder, size)
+    entries = _entries(checker, place.folder, head[0].size)
     leaves = [leaf_hash(entry) for entry in entries]
     if root_of(leaves) != head[0].root:
         _name_entry(checker, place.folder, leaves)
-    _check_tiles(checker, place.folder, leaves)
-    cosigned = _check_cosigned(checker, place.folder, leaves, size)
-    pages, items, receipts = _check_acts(checker, place, entries)
-    return LedgerReport(
-        origin=place.origin,
-        size=size,
-        pages=pages,
-        items=items,
-        receipts=receipts,
-        cosigned=cosigned,
-    )
+    return entries
 
 
-def _entries(checker: _Checker, folder: str, size: int) -> list[bytes]:
+def _entries(checker: Copied, folder: str, size: int) -> list[bytes]:
     entries: list[bytes] = []
     for start in range(0, size, _WIDTH):
         width = min(_WIDTH, size - start)
@@ -273,15 +284,15 @@ def _entries(checker: _Checker, folder: str, size: int) -> list[bytes]:
     return entries
 
 
-def _stored(checker: _Checker, folder: str, level: int, index: int, width: int) -> bytes:
-    """A tile as it lies in the copy; a missing one was told by the manifest."""
+def _stored(checker: Copied, folder: str, level: int, index: int, width: int) -> bytes:
+    """A tile as it lies in the copy; a missing or huge one was told by the manifest."""
     try:
         return checker.read(f"{folder}/{tile_path(level, index, width)}")
-    except KeyError:
+    except (KeyError, DetenteError):
         return b""
 
 
-def _name_entry(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
+def _name_entry(checker: Copied, folder: str, leaves: list[bytes]) -> None:
     """Which entry is not the one its tile has; if every one is, the tiles were changed too."""
     named = False
     for start in range(0, len(leaves), _WIDTH):
@@ -299,7 +310,7 @@ def _name_entry(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
         checker.fault(folder, "record.root", "Expected the signed root, got another.")
 
 
-def _check_tiles(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
+def _check_tiles(checker: Copied, folder: str, leaves: list[bytes]) -> None:
     level, hashes = 0, leaves
     while hashes:
         upper = []
@@ -319,7 +330,7 @@ def _check_tiles(checker: _Checker, folder: str, leaves: list[bytes]) -> None:
         level, hashes = level + 1, upper
 
 
-def _check_cosigned(checker: _Checker, folder: str, leaves: list[bytes], size: int) -> int:
+def _check_cosigned(checker: Copied, folder: str, leaves: list[bytes], size: int) -> int:
     """How much of the ledger partners have cosigned."""
     where = f"{folder}/checkpoint.cosigned"
     found = [0]
@@ -353,63 +364,3 @@ def _check_cosigned(checker: _Checker, folder: str, leaves: list[bytes], size: i
 
     checker.tried(where, check)
     return found[0]
-
-
-def _check_acts(checker: _Checker, place: LedgerPlace, raw: list[bytes]) -> tuple[int, int, int]:
-    """Replay: each act has its document, each page the standing of its instant."""
-    acts: list[Act] = []
-    pages = items = receipts = 0
-    for number, data in enumerate(raw):
-        where = f"{place.folder} entry {number}"
-        found: list[Entry] = []
-        checker.tried(where, lambda d=data, f=found: f.append(decode(d, Entry)))  # type: ignore[misc]  # a lambda with defaults
-        if not found:
-            continue
-        entry = found[0]
-        act = _act(checker, where, entry, place)
-        if act is not None:
-            acts.append(act)
-        if entry.act == "page":
-            pages, items = pages + 1, items + (entry.count or 0)
-            standing = fold(acts, entry.at)
-            if standing.digest != entry.standing:
-                checker.fault(
-                    where,
-                    "record.page-standing",
-                    "Expected a page under the standing of its instant, got another.",
-                )
-        receipts += entry.act == "receipt"
-        if entry.act == "receipt" and entry.doc not in checker.envelopes:
-            checker.fault(where, "record.document", f"Expected document {entry.doc}, got none.")
-    return pages, items, receipts
-
-
-_USES = {
-    "charter": "charter",
-    "agreement.open": "agreement",
-    "directive.effect": "directive",
-    "assurance": "assurance",
-    "assurance.withdraw": "withdrawal",
-}
-
-
-def _act(checker: _Checker, where: str, entry: Entry, place: LedgerPlace) -> Act | None:
-    use = entry.verb if entry.act == "peer.act" else _USES.get(entry.act)
-    if use is None:
-        return None
-    envelope = checker.envelopes.get(entry.doc or "")
-    if envelope is None:
-        checker.fault(where, "record.document", f"Expected document {entry.doc}, got none.")
-        return None
-    row = ActRow(
-        agreement=place.agreement,
-        use=use,
-        party=entry.party or "",
-        doc=entry.doc or "",
-        at_ms=entry.at if entry.peer_at is None else entry.peer_at,
-        log=place.origin,
-        index=0,
-    )
-    found: list[Act] = []
-    checker.tried(where, lambda: found.append(act_of(row, envelope)))
-    return found[0] if found else None

@@ -14,10 +14,12 @@ from detente.model.handling import Handling
 from detente.model.names import Code, Digest, DocumentID, Micros, Millis, PartyID, Record, Text
 
 __all__ = [
+    "PLACE",
     "ActsPage",
     "NoticeTaken",
     "PageSheet",
     "PeerActSheet",
+    "Place",
     "Receipt",
     "ReceiptsTaken",
     "Refused",
@@ -36,6 +38,19 @@ class PeerActSheet(Record, frozen=True, kw_only=True):
     envelope: Annotated[str, msgspec.Meta(max_length=200_000)]
     entry: Annotated[str, msgspec.Meta(max_length=8192)]
     index: Count
+    proof: Annotated[str, msgspec.Meta(max_length=20_000)]
+
+
+#: The use under which the place of a partner's act is kept among the documents, by the digest of
+#: the partner's entry.
+PLACE = "place"
+
+
+class Place(Record, frozen=True, kw_only=True):
+    """Where a partner's act stands: the entry that records it, and the proof
+    (``c2sp.org/tlog-proof@v1``) that the partner's ledger contains the entry."""
+
+    entry: Annotated[str, msgspec.Meta(max_length=8192)]
     proof: Annotated[str, msgspec.Meta(max_length=20_000)]
 
 

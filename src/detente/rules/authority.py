@@ -41,6 +41,7 @@ __all__ = [
     "check_directive",
     "check_withdrawal",
     "keys_of",
+    "node_keys",
     "open_document",
     "payload_type",
     "required_verbs",
@@ -89,6 +90,13 @@ def keys_of(charter: Charter) -> dict[str, PublicKey]:
             )
         keys[keyid] = public
     return keys
+
+
+def node_keys(charter: Charter) -> frozenset[str]:
+    """The ids of the keys by which the party's gateways sign requests, answers and receipts; none
+    for a party without a gateway."""
+    office = charter.office(charter.node) if charter.node else None
+    return frozenset(office.keys if office else ())
 
 
 def _der(text: str) -> bytes:

@@ -458,6 +458,8 @@ RECEIPTS: list[tuple[dict[str, Any], str]] = [
     ({"index": 0}, "page.unknown"),
     ({"index": 2**40}, "page.unknown"),
     ({"origin": "w.example/detente/A1"}, "page.unknown"),
+    ({"count": 7}, "receipt.page"),
+    ({"collection": "w-out"}, "receipt.page"),
     ({"to": "K"}, "receipt.parties"),
     ({"agreement": "A2"}, "receipt.parties"),
     ({"exercise": True}, "document.exercise"),

@@ -1,0 +1,413 @@
+"""Replay: one ledger of a copy gone through entry by entry, by the rules the node itself goes by.
+
+Before each act the acts before it are folded, and the act is judged by the same function that the
+live node asks: an own act at the instant of its entry, a partner's at the partner's instant. Each
+page is compared with the standing of its instant, each receipt with its page.
+
+An act that does not count is named once and folded all the same, as the node did: so what follows
+is judged by itself, and a fault is where something was wrong first.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import msgspec
+
+from detente.errors import Conflict, Invalid, NotAuthorised
+from detente.gateway.book import ROOT_MEDIA, act_of
+from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerPlace
+from detente.gateway.exchange import SKEW_MS_MAX
+from detente.gateway.order import ACT_OF_USE
+from detente.gateway.witness import ledger_vkey
+from detente.model import Agreement, Charter, Entry, decode, digest
+from detente.model.names import Record
+from detente.model.transfer import Receipt
+from detente.ports import ActRow
+from detente.proof import Envelope, check_commitment, check_proof, parse_proof
+from detente.rules.acts import check_act, check_peer_act
+from detente.rules.authority import check_agreement, check_charter, node_keys, open_document
+from detente.rules.receipt import PageSent, check_receipt
+from detente.rules.standing import Act, AssuranceGiven, CharterSet, Standing, fold
+
+__all__ = ["LedgerReport", "Replay"]
+
+_USE_OF_ACT = {act: use for use, act in ACT_OF_USE.items()}
+
+
+class LedgerReport(Record, frozen=True, kw_only=True):
+    """What one ledger holds.
+
+    ``peer_acts_proved`` of the ``peer_acts`` have the proof that the partner's ledger holds them at
+    the place and instant that this one says; for the others that is this node's own word.
+    ``receipts_tied`` of the ``receipts`` are shown to be for what the page committed to; for the
+    others nothing in the copy opens the commitment: erased, it is said, or left out.
+    """
+
+    origin: str
+    size: int
+    pages: int
+    items: int
+    receipts: int
+    receipts_tied: int
+    peer_acts: int
+    peer_acts_proved: int
+    cosigned: int
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """What a receipt has to fit."""
+
+    collection: str
+    party: str
+    count: int
+    commitment: str
+    what: str
+
+
+class Replay:
+    """One ledger; ``node`` is that of the node itself, which has been gone through before."""
+
+    def __init__(self, copied: Copied, place: LedgerPlace, node: Replay | None) -> None:
+        self._copied = copied
+        self._place = place
+        self._node = node
+        self._acts: list[Act] = []
+        self._newest: dict[str, Charter] = {}
+        self._done: set[str] = set()
+        self._pages: dict[int, _Page] = {}
+        self._received: set[int] = set()
+        self._standing: Standing | None = None
+        self._last_ms = 0
+        self._openings: dict[str, str] = {}
+        #: The charters that count, in the order in which they were accepted, and since when.
+        self.charters: list[str] = []
+        self.accepted: dict[str, list[tuple[int, Charter]]] = {}
+        self.items = self.tied = self.peer_acts = self.proved = 0
+
+    def run(self, entries: list[bytes]) -> None:
+        """Go through the entries. What does not hold is in the copy's faults."""
+        name = f"{self._place.folder}/{OPENINGS_NAME}"
+        if name in self._copied.names:
+            self._copied.tried(name, lambda: self._read_openings(name))
+        for number, data in enumerate(entries):
+            where = f"{self._place.folder} entry {number}"
+            found: list[Entry] = []
+            self._copied.tried(where, lambda d=data, f=found: f.append(decode(d, Entry)))  # type: ignore[misc]  # a lambda with defaults
+            if found:
+                self._copied.tried(where, lambda e=found[0], n=number: self._take(e, n))  # type: ignore[misc]  # a lambda with defaults
+
+    def report(self, size: int, cosigned: int) -> LedgerReport:
+        """What was found."""
+        return LedgerReport(
+            origin=self._place.origin,
+            size=size,
+            pages=len(self._pages),
+            items=self.items,
+            receipts=len(self._received),
+            receipts_tied=self.tied,
+            peer_acts=self.peer_acts,
+            peer_acts_proved=self.proved,
+            cosigned=cosigned,
+        )
+
+    def _read_openings(self, name: str) -> None:
+        self._openings = msgspec.json.decode(self._copied.read(name), type=dict[str, str])
+
+    def _take(self, entry: Entry, number: int) -> None:
+        use = entry.verb or "" if entry.act == "peer.act" else _USE_OF_ACT.get(entry.act)
+        if entry.act == "page":
+            self._take_page(entry, number)
+        elif entry.act == "receipt":
+            self._take_receipt(entry, number)
+        elif entry.act == "directive.sign":
+            self._check_signature(entry)
+        elif use is not None:
+            self._take_act(entry, number, use)
+
+    def _envelope(self, entry: Entry) -> Envelope:
+        envelope = self._copied.envelopes.get(entry.doc or "")
+        if envelope is None:
+            raise Invalid("record.document", f"Expected document {entry.doc}, got none.")
+        return envelope
+
+    # --- acts ------------------------------------------------------------------------------
+
+    def _take_act(self, entry: Entry, number: int, use: str) -> None:
+        where = f"{self._place.folder} entry {number}"
+        envelope = self._envelope(entry)
+        peer = entry.act == "peer.act"
+        row = ActRow(
+            agreement=self._place.agreement,
+            use=use,
+            party=entry.party or "",
+            doc=entry.doc or "",
+            at_ms=entry.peer_at if peer and entry.peer_at is not None else entry.at,
+            log=self._place.origin,
+            index=number,
+        )
+        act = act_of(row, envelope)
+        tried = self._copied.tried
+        tried(where, lambda: self._check_once(row.doc, use))
+        checks: dict[str, Callable[[], None]] = {
+            "charter": lambda: self._check_charter(entry, envelope),
+            "agreement": lambda: self._check_agreement(entry, envelope),
+        }
+        if peer:
+            self.peer_acts += 1
+            tried(where, lambda: self._check_peer(entry, envelope, use))
+            tried(where, lambda: self._check_place(entry, use))
+        else:
+            tried(where, checks.get(use, lambda: self._check_own(entry, envelope, use)))
+        if use not in checks:
+            tried(where, lambda: self._check_newest(entry, self._at(entry.at).agreement))
+        self._acts.append(act)
+        self._last_ms = max(self._last_ms, entry.at)
+        self._standing = None
+        if isinstance(act, CharterSet):
+            newest = self._newest.get(act.charter.party)
+            if newest is None or newest.version < act.charter.version:
+                self._newest[act.charter.party] = act.charter
+
+    def _check_once(self, doc: str, use: str) -> None:
+        """A charter may come again where an earlier one was left behind by an agreement; its
+        version is checked by itself."""
+        if use != "charter" and doc in self._done:
+            raise Conflict("record.act-again", f"Expected document {doc} once, got it again.")
+        self._done.add(doc)
+
+    def _check_charter(self, entry: Entry, envelope: Envelope) -> None:
+        """In the node's own ledger a charter follows the one before it, and may be entered again
+        when an agreement takes it in; under an agreement only the newest that the node has accepted
+        is entered, so versions may be passed over."""
+        exercise = self._copied.index.exercise
+        charter = open_document(envelope, "charter", Charter, exercise=exercise)
+        self._check_named(entry, charter.party, charter.party)
+        before = self._newest.get(charter.party)
+        if entry.doc in self.charters:
+            return
+        if self._node is None:
+            check_charter(envelope, before, exercise=exercise)
+            self.charters.append(entry.doc or "")
+            self.accepted.setdefault(charter.party, []).append((entry.at, charter))
+        elif entry.doc not in self._node.charters:
+            raise NotAuthorised(
+                "record.charter", f"Expected a charter of the node's own ledger, got {entry.doc}."
+            )
+        elif before is not None and charter.version <= before.version:
+            raise Conflict(
+                "charter.chain",
+                f"Expected a version above {before.version}, got {charter.version}.",
+            )
+
+    def _check_agreement(self, entry: Entry, envelope: Envelope) -> None:
+        current = self._at(entry.at).agreement
+        agreement = check_agreement(
+            envelope, self._newest, current, exercise=self._copied.index.exercise
+        )
+        own = self._copied.index.party
+        self._check_agreement_id(agreement)
+        if agreement.member(own) is None:
+            raise NotAuthorised(
+                "agreement.not-party", f"Expected an agreement of {own}, got one of others."
+            )
+        self._check_named(entry, own, agreement.id)
+        self._check_newest(entry, agreement)
+
+    def _check_newest(self, entry: Entry, agreement: Agreement | None) -> None:
+        """Under an agreement stand the newest charters of its members that the node had accepted:
+        a key that was dropped must not go on counting because the new charter was left out here.
+        Two instants that are the same do not tell which came first."""
+        for party, charters in self._node.accepted.items() if self._node else ():
+            here = self._newest.get(party)
+            if here is None or agreement is None or agreement.member(party) is None:
+                continue
+            known = max((c.version for at_ms, c in charters if at_ms < entry.at), default=0)
+            if known > here.version:
+                raise Conflict(
+                    "record.charter-old",
+                    f"Expected version {known} of {party}'s charter, which this node had, got "
+                    f"{here.version}.",
+                )
+
+    def _check_agreement_id(self, agreement: Agreement) -> None:
+        if agreement.id != self._place.agreement:
+            raise Invalid(
+                "record.act-agreement",
+                f"Expected agreement {self._place.agreement}, got {agreement.id}.",
+            )
+
+    def _check_own(self, entry: Entry, envelope: Envelope, use: str) -> None:
+        """An own act; assurances may be another party's, brought here by hand."""
+        standing = self._at(entry.at)
+        party, name = check_act(
+            use, envelope, standing, at_ms=entry.at, exercise=self._copied.index.exercise
+        )
+        self._check_named(entry, party, name)
+        if use == "directive" and party != self._copied.index.party:
+            raise NotAuthorised(
+                "directive.foreign",
+                f"Expected a directive of {self._copied.index.party}, got {party}'s.",
+            )
+        given = (a.assurance.id for a in self._acts if isinstance(a, AssuranceGiven))
+        if use == "assurance" and name in given:
+            raise Conflict("assurance.replayed", f"Expected a new one, got {name} again.")
+
+    def _check_peer(self, entry: Entry, envelope: Envelope, use: str) -> None:
+        if entry.peer_at is None:
+            raise Invalid("record.act-named", "Expected the partner's instant, got none.")
+        if entry.peer_at > entry.at + SKEW_MS_MAX:
+            raise Invalid("peer.clock", "Expected an act of the past, got one far in the future.")
+        party, name = check_peer_act(
+            use,
+            envelope,
+            self._acts,
+            at_ms=entry.peer_at,
+            known_ms=entry.at,
+            exercise=self._copied.index.exercise,
+        )
+        if party == self._copied.index.party:
+            raise NotAuthorised("peer.act-party", f"Expected a partner's act, got one of {party}.")
+        self._check_named(entry, party, name)
+
+    def _check_named(self, entry: Entry, party: str, name: str) -> None:
+        """The entry says of its document what is so; only a partner's act has its own instant."""
+        said = (entry.party, entry.ref, entry.peer_at is not None)
+        if said != (party, name, entry.act == "peer.act"):
+            raise Invalid(
+                "record.act-named",
+                f"Expected an entry for {name} of {party}, got {entry.ref} of {entry.party}.",
+            )
+
+    def _check_place(self, entry: Entry, use: str) -> None:
+        """Where the partner's ledger holds the act, if the copy has the proof."""
+        read, names = self._copied.read, self._copied.names
+        stem = f"{PARTNERS_NAME}/{entry.entry}"
+        if f"{stem}.entry" not in names and f"{stem}.proof" not in names:
+            return
+        raw, proof = read(f"{stem}.entry"), read(f"{stem}.proof")
+        if digest(raw) != entry.entry:
+            raise Invalid("record.place", f"Expected the partner's entry {entry.entry}.")
+        vkey = ledger_vkey(
+            self._charter(entry.party or ""),
+            self._place.agreement,
+            exercise=self._copied.index.exercise,
+        )
+        check_proof(proof, raw, vkey)
+        there = decode(raw, Entry)
+        claims: tuple[tuple[str, object, object], ...] = (
+            ("origin", vkey.name, entry.origin),
+            ("index", parse_proof(proof).index, entry.index),
+            ("document", there.doc, entry.doc),
+            ("instant", there.at, entry.peer_at),
+            ("act", there.act, ACT_OF_USE[use]),
+            ("party", there.party, entry.party),
+        )
+        for name, expected, got in claims:
+            if expected != got:
+                raise Invalid(
+                    "record.place", f"Expected the partner's {name} {expected}, got {got}."
+                )
+        self.proved += 1
+
+    def _check_signature(self, entry: Entry) -> None:
+        """A signature that was entered is one of its document, and holds."""
+        envelope = self._envelope(entry)
+        keyid = entry.by.keyid if entry.by else ""
+        sig = base64.b64decode(entry.sig or "", validate=True)
+        borne = any(one.keyid == keyid and one.sig == sig for one in envelope.signatures)
+        if not borne or keyid not in self._copied.signed[entry.doc or ""]:
+            raise Invalid("record.signature", "Expected a signature of the document, got another.")
+
+    # --- pages and receipts ----------------------------------------------------------------
+
+    def _take_page(self, entry: Entry, number: int) -> None:
+        self._pages[number] = _Page(
+            entry.collection or "",
+            entry.party or "",
+            entry.count or 0,
+            entry.c or "",
+            entry.verb or "",
+        )
+        self.items += entry.count or 0
+        if entry.at < self._last_ms:
+            # Else a page after an order could seem to have stood under what was before it.
+            raise Invalid(
+                "record.page-earlier",
+                f"Expected a page at or after {self._last_ms}, as the act before it, got "
+                f"{entry.at}.",
+            )
+        if self._at(entry.at).digest != entry.standing:
+            raise Invalid(
+                "record.page-standing",
+                "Expected a page under the standing of its instant, got another.",
+            )
+
+    def _take_receipt(self, entry: Entry, number: int) -> None:
+        copied, place = self._copied, self._place
+        at = -1 if entry.page is None else entry.page
+        page = self._pages.get(at)
+        if page is None or page.what:
+            raise Invalid("record.receipt-page", f"Expected a page before {number}, got {at}.")
+        if at in self._received:
+            raise Conflict("record.receipt-again", f"Expected one receipt for page {at}, got two.")
+        self._received.add(at)
+        envelope = self._envelope(entry)
+        receipt = open_document(envelope, "receipt", Receipt, exercise=copied.index.exercise)
+        salt = self._openings.get(str(at))
+        sent = PageSent(
+            agreement=place.agreement,
+            collection=page.collection,
+            sender=copied.index.party,
+            recipient=page.party,
+            origin=place.origin,
+            index=at,
+            count=page.count,
+            root=None,
+        )
+        check_receipt(receipt, sent)
+        if entry.party != receipt.giver:
+            raise Invalid(
+                "receipt.parties", f"Expected {receipt.giver}'s receipt, got {entry.party}'s."
+            )
+        if not copied.signed[entry.doc or ""] & node_keys(self._charter(receipt.giver)):
+            raise NotAuthorised(
+                "peer.signature",
+                f"Expected a signature by a node key of {receipt.giver}, got none.",
+            )
+        if salt is not None:
+            _check_root(page.commitment, salt, receipt.root)
+            self.tied += 1
+
+    # --- what is known ---------------------------------------------------------------------
+
+    def _charter(self, party: str) -> Charter:
+        charter = self._newest.get(party)
+        if charter is None:
+            raise NotAuthorised("authority.charter", f"Expected the charter of {party}, got none.")
+        return charter
+
+    def _at(self, at_ms: int) -> Standing:
+        """The standing at an instant; folded anew only after an act or past the next change."""
+        known = self._standing
+        if (
+            known is None
+            or at_ms < known.at_ms
+            or (known.next_ms is not None and at_ms >= known.next_ms)
+        ):
+            known = self._standing = fold(self._acts, at_ms)
+        return known
+
+
+def _check_root(commitment: str, salt: str, root: str) -> None:
+    """Raise unless the page committed to the root that its receipt names."""
+    try:
+        check_commitment(
+            base64.b64decode(commitment, validate=True),
+            bytes.fromhex(salt),
+            ROOT_MEDIA,
+            bytes.fromhex(root),
+        )
+    except (Invalid, ValueError) as error:
+        raise Conflict("receipt.root", "Expected the page's root, got another.") from error
