@@ -22,12 +22,12 @@ from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.feeds import Change, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.gateway.intern import (
-    HANDLINGS_MAX,
     INLINE_MAX,
     MARKINGS_MAX,
     Ahead,
     check_new,
     decide_ahead,
+    handlings_max,
     intern,
     new_handlings,
 )
@@ -231,7 +231,9 @@ class Intake:
         sorts = {batch.sorts[at]: batch.handlings[batch.sorts[at]] for at in sifted.new}
         check_new(tx, key, sorts.values())
         numbers = intern(tx, key, sorts, change, ahead)
-        refused += [_full(batch.objects[at]) for at in sifted.new if batch.sorts[at] not in numbers]
+        over = [at for at in sifted.new if batch.sorts[at] not in numbers]
+        most = handlings_max(tx, key) if over else 0
+        refused += [_full(batch.objects[at], most) for at in over]
         if refused and not batch.partial:
             raise _whole(refused)
         new = [at for at in sifted.new if batch.sorts[at] in numbers]
@@ -313,9 +315,8 @@ class Intake:
             sorts = [page.objects[at][2] for at in sifted.new]
             numbers = intern(tx, key, {at: page.handlings[at] for at in sorts}, change, ahead)
             if any(at not in numbers for at in sorts):
-                raise PeerError(
-                    "peer.handlings", f"Expected at most {HANDLINGS_MAX} handlings, got more."
-                )
+                most = handlings_max(tx, key)
+                raise PeerError("peer.handlings", f"Expected at most {most} handlings, got more.")
             items = [
                 NewItem(
                     key=names[at][0],
@@ -539,9 +540,9 @@ def _conflict(one: CutObject) -> Refused:
     return _refused(one, "publish.version", sentence, "$.modified")
 
 
-def _full(one: CutObject) -> Refused:
+def _full(one: CutObject, most: int) -> Refused:
     sentence = (
-        f"Expected at most {HANDLINGS_MAX} combinations of type, markings, purpose, grade and unit "
+        f"Expected at most {most} combinations of type, markings, purpose, grade and unit "
         "in a collection, got one more."
     )
     return _refused(one, "publish.handlings-full", sentence)

@@ -34,13 +34,17 @@ __all__ = [
     "Ahead",
     "check_new",
     "decide_ahead",
+    "handlings_max",
     "intern",
     "new_handlings",
 ]
 
-#: Handlings of one collection: ten times what practice has. An order decides each of them for
-#: each reader.
+#: Handlings of one collection: ten times what practice has.
 HANDLINGS_MAX: Final = 4_096
+#: Handlings times feeds of one collection, though never fewer handlings than one publication may
+#: add: an order decides each for each, at some 60 microseconds, so this is about a minute. It is
+#: reached with a thousand readers and a thousand handlings.
+PAIRS_MAX: Final = 1_000_000
 #: Handlings that one publication may add: more than a whole catalogue of types in one marking has,
 #: and the writer has them in a thousand feeds within half a second.
 HANDLINGS_NEW_MAX: Final = 256
@@ -96,7 +100,7 @@ def intern(
             numbers[local] = number
     if not fresh:
         return numbers
-    room = max(0, HANDLINGS_MAX - len(tx.handlings(key)))
+    room = max(0, handlings_max(tx, key) - len(tx.handlings(key)))
     made: dict[int, Handling] = {}
     for value, its in list(fresh.items())[:room]:
         number, _ = tx.intern(key, value)
@@ -104,6 +108,13 @@ def intern(
         numbers |= dict.fromkeys(its, number)
     _see(tx, key, made, change, ahead)
     return numbers
+
+
+def handlings_max(view: View, key: str) -> int:
+    """How many handlings the collection may have with the feeds it has. Those it has already stay
+    when readers are added."""
+    feeds = sum(row.collection == key for row in view.feeds(key))
+    return min(HANDLINGS_MAX, max(HANDLINGS_NEW_MAX, PAIRS_MAX // max(1, feeds)))
 
 
 def check_new(tx: Tx, key: str, handlings: Collection[Handling]) -> None:

@@ -445,6 +445,27 @@ def test_objects_beyond_the_handlings_of_a_collection_are_refused_by_name(
     play(tmp_path, story, checked=False)
 
 
+def test_many_readers_leave_room_for_fewer_handlings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds(monkeypatch, new=2, most=100)
+
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        feeds = len(await site.store.read(lambda view: view.feeds(KEY)))
+        monkeypatch.setattr(intern, "PAIRS_MAX", 3 * feeds)
+        for n, taken in enumerate((1, 1, 1, 0, 0)):
+            done = await publish(world, stix(n, markings=[n]), partial=True)
+            assert done.taken == taken
+            assert taken or "at most 3" in done.refused[0].sentence
+        monkeypatch.setattr(intern, "PAIRS_MAX", feeds)
+        # Never fewer than one publication may add; and what is there stays.
+        assert await site.store.read(lambda view: intern.handlings_max(view, KEY)) == 2
+        assert (await publish(world, stix(9, markings=[2]))).taken == 1
+
+    play(tmp_path, story, checked=False)
+
+
 def test_object_with_too_many_markings_is_refused_by_name(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         most = intern.MARKINGS_MAX
