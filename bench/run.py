@@ -30,6 +30,8 @@ from detente.wire.stix import Limits, cut  # noqa: E402  # the path above must b
 
 ENVELOPE = 1_000
 READERS = 8
+#: Ways of handling objects in one collection: as many as one publication may add.
+HANDLINGS = 256
 #: Envelopes that are made before the clock runs; making them is not the node's work.
 MADE = 50
 Row = dict[str, Any]
@@ -153,12 +155,19 @@ def parties(folder: Path, count: int) -> list[Row]:
                 if n >= 10:  # the first find every handling new
                     rates[number].append(time.perf_counter() - began)
         memory = memory_mb(many.pid)["VmRSS"]
+        for n in range(HANDLINGS):
+            query = {"collection": "tracks", "grade": f"of:{n}"}
+            body = envelope((60 + n) * ENVELOPE, 1)
+            second.post("/api/publish", params=query, content=body).raise_for_status()
+        stops = [many.order(second, f"S{n}", "suspend", (f"S{n - 1}",) * (n > 0)) for n in range(3)]
     ratio = statistics.median(rates[count]) / statistics.median(rates[1])
     return [
         row(
             f"publishing to {count:,} parties, cost to that of one", "ratio", ratio, 1.2, most=True
         ),
         row(f"memory of the node with {count:,} parties", "MB", memory),
+        row(f"stop, {count:,} parties, {HANDLINGS} handlings", "ms", stops[0]),
+        row("the same stop again, worst of 2", "ms", max(stops[1:])),
     ]
 
 

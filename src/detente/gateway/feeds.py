@@ -6,13 +6,16 @@ inside one transaction of the caller. Costs go with handlings and parties, never
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Final
+
 import msgspec
 
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.gate import Current
 from detente.model import Agreement, Collection, Handling, decode
 from detente.ports import FeedRow, Tx, View
-from detente.rules.decision import Decision, decide
+from detente.rules.decision import Decision, decide, likeness
 from detente.rules.feed import (
     Feed,
     Outcome,
@@ -25,6 +28,7 @@ from detente.rules.feed import (
 
 __all__ = [
     "Change",
+    "Decided",
     "change_feeds",
     "count_of",
     "covered_by",
@@ -41,6 +45,10 @@ __all__ = [
 _READABLE = ("moderate", "release")
 
 
+#: Sets have no order of their own.
+_FEEDS: Final = msgspec.json.Encoder(order="deterministic")
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A standing to bring feeds to: whose node, which standing, when."""
 
@@ -50,8 +58,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_feed(feed: Feed) -> bytes:
-    """The stored form of a feed."""
-    return msgspec.json.encode(feed)
+    """The stored form of a feed: the same bytes for the same feed."""
+    return _FEEDS.encode(feed)
 
 
 def decode_feed(value: bytes) -> Feed:
@@ -94,13 +102,34 @@ def decide_for(current: Current, handling: Handling, *, own: str, party: str) ->
     return decide(current.standing, handling, sender=party if wrote else own, recipient=party)
 
 
-def _outcomes(
-    handlings: dict[int, Handling], current: Current, own: str, party: str
-) -> dict[int, Outcome]:
-    return {
-        number: decide_for(current, handling, own=own, party=party).outcome
-        for number, handling in handlings.items()
-    }
+class Decided:
+    """Outcomes under one standing, decided once for all parties that it does not tell apart."""
+
+    def __init__(self, current: Current, own: str) -> None:
+        self._current, self._own = current, own
+        self._found: dict[tuple[str, Hashable], dict[int, Outcome]] = {}
+
+    def outcomes(
+        self, collection: str, handlings: Mapping[int, Handling], party: str
+    ) -> dict[int, Outcome]:
+        """The outcome of each of a collection's handlings towards a party; the same handlings
+        with every call. Not to be changed: others have it too."""
+        terms = self._current.standing.agreement
+        named = terms.collection(collection) if terms else None
+        wrote = named is not None and named.sender == party
+        alike = likeness(
+            self._current.standing,
+            collection,
+            sender=party if wrote else self._own,
+            recipient=party,
+        )
+        place = (collection, (wrote, party == self._own, alike))
+        if place not in self._found:
+            self._found[place] = {
+                number: decide_for(self._current, one, own=self._own, party=party).outcome
+                for number, one in handlings.items()
+            }
+        return self._found[place]
 
 
 def _handlings(view: View, key: str) -> dict[int, Handling]:
@@ -109,18 +138,35 @@ def _handlings(view: View, key: str) -> dict[int, Handling]:
 
 def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], frozenset[int]]:
     """For each feed: the handlings that it released and the new standing does not."""
-    found = {}
+    found: dict[tuple[str, str], frozenset[int]] = {}
+    decided = Decided(current, own)
+    handlings: dict[str, dict[int, Handling]] = {}
+    # Feeds of parties that stand at the same place are the same bytes: looked into once.
+    same: dict[tuple[bytes, int], frozenset[int]] = {}
     for row in view.feeds(collection_key(current.agreement, "")):
-        before = decode_feed(row.value)
-        after = _outcomes(_handlings(view, row.collection), current, own, row.party)
-        lost = frozenset(
-            number
-            for number, outcome in before.outcomes
-            if outcome in _READABLE and after.get(number) not in _READABLE
-        )
-        if lost:
-            found[(row.collection, row.party)] = lost
+        key = row.collection
+        if key not in handlings:
+            handlings[key] = _handlings(view, key)
+        after = decided.outcomes(split_key(key)[1], handlings[key], row.party)
+        place = (row.value, id(after))
+        if place not in same:
+            same[place] = frozenset(
+                number
+                for number, outcome in decode_feed(row.value).outcomes
+                if outcome in _READABLE and after.get(number) not in _READABLE
+            )
+        if same[place]:
+            found[(key, row.party)] = same[place]
     return found
+
+
+class _Moved(msgspec.Struct, frozen=True):
+    """A feed as it becomes: its stored form, the least time of later entries, and how many of
+    which kind have expired."""
+
+    value: bytes
+    clock_us: int
+    expired: tuple[tuple[str, int], ...]
 
 
 def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
@@ -136,34 +182,42 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
     entries: list[bytes] = []
     clocks: dict[str, int] = {}
     prefix = collection_key(agreement.id, "")
-    stored = {(row.collection, row.party): decode_feed(row.value) for row in tx.feeds(prefix)}
+    stored = {(row.collection, row.party): row.value for row in tx.feeds(prefix)}
     named = [
         (collection_key(agreement.id, name), party)
         for name, party in feed_parties(agreement, change_.party)
     ]
-    shelves = {key: _Shelf(tx, key, change_) for key in dict.fromkeys(k for k, _ in named)}
-    for key, party in dict.fromkeys((*named, *stored)):
-        shelf = shelves.setdefault(key, _Shelf(tx, key, change_))
-        outcomes = _outcomes(shelf.handlings, change_.current, change_.party, party)
-        before = stored.get((key, party))
-        feed, told = shelf.expired(before or open_feed(outcomes), party, book)
-        feed, clock_us = change(
-            feed,
-            outcomes,
-            end=shelf.end,
-            base_us=max(change_.now_us, shelf.last_us + 1),
-            review=shelf.reviewed,
-        )
-        feed, more = shelf.expired(feed, party, book)
-        entries += told + more
-        if feed != before:
-            tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
-            clocks[key] = max(clocks.get(key, 0), clock_us)
+    places = dict.fromkeys((*named, *stored))
+    shelves = {key: _Shelf(tx, key, change_) for key in dict.fromkeys(key for key, _ in places)}
+    decided = Decided(change_.current, change_.party)
+    # Feeds of parties that stand at the same place are the same bytes: moved once.
+    same: dict[tuple[str, bytes, int], _Moved] = {}
+    for key, party in places:
+        outcomes = decided.outcomes(split_key(key)[1], shelves[key].handlings, party)
+        before = stored.get((key, party), b"")
+        place = (key, before, id(outcomes))
+        if place not in same:
+            same[place] = _moved(shelves[key], before, outcomes)
+        moved = same[place]
+        entries += _expiries(book, key, party, moved.expired)
+        if moved.value != before:
+            tx.put_feed(FeedRow(collection=key, party=party, value=moved.value))
+            clocks[key] = max(clocks.get(key, 0), moved.clock_us)
     for key, clock_us in clocks.items():
         # Late blocks of several parties may overlap in time: each is readable by its own party
         # only. Entries to come are later than all of them.
         tx.move_clock(key, clock_us - 1)
     return entries
+
+
+def _moved(shelf: _Shelf, before: bytes, outcomes: Mapping[int, Outcome]) -> _Moved:
+    """A feed brought to outcomes; ``before`` is empty for a party that joins."""
+    feed, old = shelf.expired(decode_feed(before) if before else open_feed(outcomes))
+    feed, clock_us = change(
+        feed, outcomes, end=shelf.end, base_us=shelf.base_us, review=shelf.reviewed
+    )
+    feed, new = shelf.expired(feed)
+    return _Moved(encode_feed(feed), clock_us, (*old, *new))
 
 
 def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow, list[bytes]]]:
@@ -175,14 +229,22 @@ def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow,
     found = []
     shelves: dict[str, _Shelf] = {}
     for row in view.feeds(collection_key(agreement.id, "")):
-        before = decode_feed(row.value)
-        if row.collection not in shelves:
-            shelves[row.collection] = _Shelf(view, row.collection, change_)
-        feed, entries = shelves[row.collection].expired(before, row.party, book)
-        if feed != before:
-            new = FeedRow(collection=row.collection, party=row.party, value=encode_feed(feed))
-            found.append((new, entries))
+        key = row.collection
+        if key not in shelves:
+            shelves[key] = _Shelf(view, key, change_)
+        feed, expired = shelves[key].expired(decode_feed(row.value))
+        if expired:
+            new = FeedRow(collection=key, party=row.party, value=encode_feed(feed))
+            found.append((new, _expiries(book, key, row.party, expired)))
     return found
+
+
+def _expiries(book: Book, key: str, party: str, expired: Iterable[tuple[str, int]]) -> list[bytes]:
+    name = split_key(key)[1]
+    return [
+        book.entry("expire", collection=name, party=party, kind=kind, count=count)
+        for kind, count in expired
+    ]
 
 
 def count_of(view: View, key: str, one: Range) -> int:
@@ -197,7 +259,8 @@ class _Shelf:
     def __init__(self, view: View, key: str, change_: Change) -> None:
         self._view, self._key = view, key
         state = view.collection(key)
-        self.end, self.last_us = state.end, state.last_us
+        self.end = state.end
+        self.base_us = max(change_.now_us, state.last_us + 1)
         self.handlings = _handlings(view, key)
         terms = change_.current.standing.agreement
         kinds = {kind.id: kind for kind in terms.kinds} if terms else {}
@@ -214,26 +277,18 @@ class _Shelf:
                 old_us = change_.now_us - kind.expire_after_ms * 1000
                 self._young[number] = view.seq_after(key, old_us)
 
-    def expired(self, feed: Feed, party: str, book: Book) -> tuple[Feed, list[bytes]]:
-        """The feed without what has been kept back for too long, and the entries that say so."""
-        entries: list[bytes] = []
-        waiting = {stay.handling for stay in feed.stays if stay.state == "held"}
-        for number in sorted(waiting & self._young.keys()):
-            upto = self._young[number]
-            count = sum(
-                count_of(self._view, self._key, one)
-                for one in ranges(feed, upto)
-                if one.handling == number and one.state == "held"
-            )
+    def expired(self, feed: Feed) -> tuple[Feed, tuple[tuple[str, int], ...]]:
+        """The feed without what has been kept back for too long, and of which kind how many."""
+        counts: dict[int, int] = {}
+        for one in ranges(feed, self.end) if self._young else ():
+            upto = min(one.b, self._young.get(one.handling, 0))
+            if one.state == "held" and one.a < upto:
+                old = msgspec.structs.replace(one, b=upto)
+                count = count_of(self._view, self._key, old)
+                counts[one.handling] = counts.get(one.handling, 0) + count
+        found = []
+        for number, count in counts.items():
             if count:
-                feed = expire(feed, number, upto)
-                entries.append(
-                    book.entry(
-                        "expire",
-                        collection=split_key(self._key)[1],
-                        party=party,
-                        kind=self.handlings[number].kind,
-                        count=count,
-                    )
-                )
-        return feed, entries
+                feed = expire(feed, number, self._young[number])
+                found.append((self.handlings[number].kind, count))
+        return feed, tuple(found)

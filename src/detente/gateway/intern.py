@@ -4,8 +4,8 @@ What a handling costs: each party's feed names it, and each order decides it ane
 So their number is bounded, for a publication and for a collection. In practice a collection has a
 few hundred: the types of its kinds (some 20) times the markings, purposes, grades and units in
 use (a handful each, and far from all combinations). Who makes one for each object, say by grades
-or statement markings that differ for each, would have a stop wait for minutes with a thousand
-readers; that is what the bounds are for.
+or statement markings that differ for each, would have every stop wait; that is what the bounds are
+for.
 
 Deciding for many parties takes long, and all writes go through one writer. So it is done before
 the transaction, under the standing that the gate holds; if that has moved meanwhile, the
@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from detente.errors import Conflict, Invalid
-from detente.gateway.feeds import Change, decide_for, decode_feed, encode_feed
+from detente.gateway.feeds import Change, Decided, decide_for, decode_feed, encode_feed
 from detente.gateway.gate import Current
 from detente.model import Handling, encode
 from detente.ports import FeedRow, Tx, View
@@ -42,8 +42,8 @@ __all__ = [
 #: Handlings of one collection: ten times what practice has.
 HANDLINGS_MAX: Final = 4_096
 #: Handlings times feeds of one collection, though never fewer handlings than one publication may
-#: add: an order decides each for each, at some 60 microseconds, so this is about a minute. It is
-#: reached with a thousand readers and a thousand handlings.
+#: add. An order moves each feed, handling by handling, where their parties stand at different
+#: places: some seconds at this bound, which a thousand readers and a thousand handlings reach.
 PAIRS_MAX: Final = 1_000_000
 #: Handlings that one publication may add: more than a whole catalogue of types in one marking has,
 #: and the writer has them in a thousand feeds within half a second.
@@ -72,13 +72,15 @@ def new_handlings(view: View, key: str, handlings: Collection[Handling]) -> list
 def decide_ahead(
     current: Current, handlings: Collection[Handling], own: str, parties: Collection[str]
 ) -> Ahead:
-    """Decide these handlings for these parties."""
+    """Decide these handlings, of one collection, for these parties."""
+    numbered = dict(enumerate(handlings))
+    decided = Decided(current, own)
+    name = next((one.collection for one in handlings), "")
     return Ahead(
         current=current,
-        places={one: place for place, one in enumerate(handlings)},
+        places={one: place for place, one in numbered.items()},
         outcomes={
-            party: [decide_for(current, one, own=own, party=party).outcome for one in handlings]
-            for party in parties
+            party: list(decided.outcomes(name, numbered, party).values()) for party in parties
         },
     )
 

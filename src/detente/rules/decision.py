@@ -7,6 +7,7 @@ name their source. Unknown, unverifiable or failed means hold.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from detente.model import Agreement, Cell, Collection, Handling, covers
 from detente.model.scope import ANY
 from detente.rules.standing import Order, Promise, Standing
 
-__all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide"]
+__all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide", "likeness"]
 
 Outcome = Literal["hold", "refuse", "release"]
 
@@ -95,6 +96,31 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
         reasons=tuple(reasons),
         orders=tuple(dict.fromkeys(_order_of(reason) for reason, _ in conditions)),
         assurances=tuple(dict.fromkeys(p.assurance.id for _, p in conditions if p is not None)),
+    )
+
+
+def likeness(standing: Standing, collection: str, *, sender: str, recipient: str) -> Hashable:
+    """All of a recipient that ``decide`` looks at, for any handling of one collection: two that
+    are alike get the same outcome from the same sender. So a thousand readers of whom the orders
+    speak alike are decided once, and an order is not late for being about many."""
+    terms = standing.agreement
+    named = terms.collection(collection) if terms else None
+    return (
+        recipient == sender,
+        named is not None and recipient in named.readers,
+        terms is not None and terms.member(recipient) is not None,
+        tuple(
+            (
+                order.directive.issuer == recipient,
+                tuple(box.party.has(recipient) for box in order.stops),
+                tuple(one.scope.party.has(recipient) for one in order.conditions),
+            )
+            for order in standing.orders
+        ),
+        tuple(
+            (one.assurance.giver == recipient, one.assurance.holder == recipient)
+            for one in standing.promises
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from detente.errors import Conflict, Invalid, PeerError
+from detente.gateway import feeds as feeds_module
 from detente.gateway import gather, intern, sift, versions
 from detente.gateway.feeds import decode_feed
 from detente.gateway.gather import Kept, PageAsk
@@ -214,7 +215,8 @@ def test_the_writer_decides_nothing_for_many_parties(
             return decide(*args, **more)  # type: ignore[arg-type]  # as they came
 
         monkeypatch.setattr(site.store, "write", watched)
-        monkeypatch.setattr(intern, "decide_for", noted)
+        for module in (feeds_module, intern):
+            monkeypatch.setattr(module, "decide_for", noted)
         await publish(world, *others(50, markings=lambda n: [n]))
 
     play(tmp_path, story, checked=False)

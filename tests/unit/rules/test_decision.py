@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
-from detente.model import Choice, Condition, Handling, Scope
-from detente.rules.decision import Decision, decide
+from detente.model import Choice, Collection, Condition, Handling, Scope
+from detente.rules.decision import Decision, decide, likeness
 from detente.rules.standing import fold
 from tests.unit.rules.kit import (
     FROM,
@@ -222,3 +224,63 @@ def test_limit_of_the_agreement_decides_what_marking_is_too_high() -> None:
     for level, outcome in (("green", "release"), ("amber", "hold")):
         item = handling(markings=(f"tlp:{level}",))
         assert decide(standing, item, sender="A", recipient="B").outcome == outcome
+
+
+# --- recipients that are alike ------------------------------------------------------------------
+
+PARTIES = ("A", "B", "C", "D", "E")
+some = st.frozensets(st.sampled_from(PARTIES), min_size=1, max_size=3)
+choices = st.one_of(
+    st.just(Choice()), some.map(lambda s: Choice.of(*s)), some.map(lambda s: Choice.but(*s))
+)
+scopes = st.builds(
+    lambda party, kind, direction: Scope(party=party, kind=kind, direction=direction),
+    choices,
+    st.sampled_from([Choice(), Choice.of("VI"), Choice.but("VT"), Choice.of("SL")]),
+    st.sampled_from([Choice(), Choice.of("in"), Choice.of("out")]),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[object]:
+    acts: list[object] = []
+    for number in range(draw(st.integers(0, 4))):
+        issuer, scope = draw(st.sampled_from(PARTIES)), draw(scopes)
+        verb = draw(st.sampled_from(["suspend", "condition", "narrow"]))
+        more: dict[str, object] = {}
+        if verb == "condition":
+            more["conditions"] = (Condition(template="AS", scope=draw(scopes)),)
+        if verb == "narrow":
+            more["remains"] = draw(scopes)
+        order = directive(f"D{number}", verb, issuer=issuer, scope=scope, **more)  # type: ignore[arg-type]  # one of the verbs
+        acts.append(effect(order, AT))
+    for number in range(draw(st.integers(0, 3))):
+        giver, holder = draw(st.permutations(PARTIES))[:2]
+        acts.append(given(assurance(f"P{number}", giver=giver, holder=holder), AT))
+    return acts
+
+
+@drawn(acts=histories(), readers=st.frozensets(st.sampled_from(PARTIES)))
+def test_recipients_that_are_alike_get_the_same_outcome(
+    acts: list[object], readers: frozenset[str]
+) -> None:
+    """What is decided once for many is what each would have been told."""
+    (one,) = agreement().collections
+    terms = agreement(collections=(_read_by(one, tuple(sorted(readers))),))
+    standing = fold([*opened(terms), *acts], AT)  # type: ignore[list-item]  # acts of the kit
+    items = [handling(kind) for kind in ("VI", "VT", "SL")]
+    found: dict[object, list[str]] = {}
+    for recipient in PARTIES:
+        outcomes = [decide(standing, i, sender="A", recipient=recipient).outcome for i in items]
+        alike = likeness(standing, "c", sender="A", recipient=recipient)
+        assert found.setdefault(alike, list(outcomes)) == outcomes
+
+
+def _read_by(collection: Collection, readers: tuple[str, ...]) -> Collection:
+    return Collection(
+        name=collection.name,
+        id=collection.id,
+        title=collection.title,
+        sender=collection.sender,
+        readers=readers,
+    )
