@@ -83,6 +83,5 @@ lock:
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	rm -rf demo/report.json demo/run bench/results.json bench/peers.json bench/longpoll.json bench/run
 	rm -rf demo/report.json demo/run bench/*.json bench/run
 	find src tests tools demo bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,6 +63,7 @@ from detente.store.sqlite import SQLiteStore
 from detente.wire.courier import HTTPCourier
 from detente.wire.http import HTTPCaller
 from detente.wire.stix import Limits
+from detente.wire.terms import time_text
 
 __all__ = ["Node", "NodeFolder", "RunningClock", "init_node", "serve"]
 
@@ -105,9 +106,8 @@ class ExerciseClock(RunningClock):
     async def set_us(self, now_us: int) -> None:
         """Set the clock forwards; kept on disk before it holds."""
         if now_us < self.now_us():
-            raise Conflict(
-                "clock.backwards", f"Expected a time at or after {self.now_us()} µs, got {now_us}."
-            )
+            now, got = time_text(self.now_us() // 1000), time_text(now_us // 1000)
+            raise Conflict("clock.backwards", f"Expected a time at or after {now}, got {got}.")
         real = time.time_ns() // 1000
         await self._store.write(lambda tx: tx.put_meta("clock", f"{now_us} {real}"))
         self._shift = now_us - real
@@ -123,7 +123,7 @@ class NodeFolder:
         """The configuration; ``Missing`` if the folder is no node's."""
         try:
             return parse_config((self.path / CONFIG_NAME).read_bytes())
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise Missing(
                 "node.folder",
                 f"Expected a node's folder with {CONFIG_NAME}, got {self.path}.",
@@ -190,10 +190,15 @@ class FolderSecrets:
 
 async def init_node(path: Path, config: Config) -> NodeFolder:
     """Make the folder of a new node: configuration, keys, token, empty store."""
-    if path.exists() and any(path.iterdir()):
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Conflict("node.exists", f"Expected an empty or new folder, got {path}.")
     parse_config(render_config(config))
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (NotADirectoryError, PermissionError) as error:
+        raise Invalid(
+            "node.place", f"Expected a place for a folder, got {path}: {error.strerror}."
+        ) from error
     path.chmod(0o700)
     (path / "keys").mkdir(mode=0o700)
     folder = NodeFolder(path)

@@ -235,7 +235,7 @@ class API:
             raise Missing(
                 "collection.unknown",
                 f"Expected one agreement with a collection {collection}, got {len(found)}.",
-                hint="Name it with --agreement.",
+                hint="`detente agreement show` lists them; --agreement says which one is meant.",
             )
         return found[0]
 

@@ -254,7 +254,7 @@ def trace(
     context: typer.Context,
     folder: Folder,
     item: Annotated[str | None, typer.Argument(help="STIX id.")] = None,
-    stix_object: Annotated[str | None, typer.Option("--object", help="STIX id.")] = None,
+    stix_object: Annotated[str | None, typer.Option("--object", help="The same as ITEM.")] = None,
     as_json: Json = False,
 ) -> None:
     """Where an item went: every page that carried it, and its receipt."""
@@ -461,8 +461,8 @@ def _tell_verified(report: dict[str, Any]) -> None:
 @stated
 def peer_add(
     folder: Folder,
-    party: str,
-    address: str,
+    party: Annotated[str, typer.Argument(help="The partner's id.")],
+    address: Annotated[str, typer.Argument(help="Where it answers, as https://gw.example:8400")],
     agreement: Annotated[str, typer.Option(help="The agreement.")],
     as_json: Json = False,
 ) -> None:
@@ -488,7 +488,7 @@ def peer_list(folder: Folder, as_json: Json = False) -> None:
 @stated
 def peer_sync(
     folder: Folder,
-    party: str,
+    party: Annotated[str, typer.Argument(help="The partner's id.")],
     agreement: Annotated[str, typer.Option(help="The agreement.")],
     as_json: Json = False,
 ) -> None:

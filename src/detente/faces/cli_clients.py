@@ -17,6 +17,7 @@ from detente.wire.terms import parse_span_ms, time_text
 __all__ = ["client"]
 
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
+Name = Annotated[str, typer.Argument(help="The credential's name; the user for HTTP Basic.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 client = typer.Typer(no_args_is_help=True, help="TAXII credentials.")
@@ -26,7 +27,7 @@ client = typer.Typer(no_args_is_help=True, help="TAXII credentials.")
 @stated
 def client_add(
     folder: Folder,
-    name: str,
+    name: Name,
     party: Annotated[str, typer.Option(help="The party it reads and writes for.")],
     token: Annotated[bool, typer.Option("--token", help="A Bearer token, no password.")] = False,
     certificate: Annotated[
@@ -81,6 +82,6 @@ def client_list(folder: Folder, as_json: Json = False) -> None:
 
 @client.command("remove")
 @stated
-def client_remove(folder: Folder, name: str, as_json: Json = False) -> None:
+def client_remove(folder: Folder, name: Name, as_json: Json = False) -> None:
     """Take a credential away; it no longer opens anything."""
     answer(NodeClient(folder).delete(f"/api/clients/{name}"), as_json=as_json)

@@ -224,7 +224,7 @@ def _agreement_of(client: NodeClient, collection: str) -> str:
         raise Missing(
             "collection.unknown",
             f"Expected one agreement with a collection {collection}, got {len(found)}.",
-            hint="Name it with --agreement.",
+            hint="`detente agreement show` lists them; --agreement says which one is meant.",
         )
     return str(found[0])
 

@@ -44,7 +44,7 @@ agreement = typer.Typer(no_args_is_help=True, help="What a flow stands on.")
 @charter.command("key")
 @stated
 def charter_key(
-    file: File,
+    file: Annotated[Path, typer.Argument(help="The new private key's file.", metavar="FILE")],
     holder: Annotated[str, typer.Option(help="Tells persons apart, not who they are.")],
     as_json: Json = False,
 ) -> None:
@@ -69,16 +69,16 @@ def charter_draft(
     threshold: Annotated[int, typer.Option(help="Root signatures needed.")] = 1,
     name: Annotated[str, typer.Option(help="The party's name.")] = "",
     unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-    exercise: Annotated[bool, typer.Option("--exercise")] = False,
+    exercise: Annotated[
+        bool, typer.Option("--exercise", help="A charter for exercises only.")
+    ] = False,
     expires_ms: Annotated[int, typer.Option(help="Milliseconds since 1970.")] = 4102444800000,
 ) -> None:
     """Write a party's first charter from the cards of its officers' keys."""
     offices = {}
     for one in office:
         office_id, _, cards = one.partition("=")
-        offices[office_id] = tuple(
-            msgspec.json.decode(read_file(Path(card)), type=KeyCard) for card in cards.split(",")
-        )
+        offices[office_id] = tuple(_card_in(Path(card)) for card in cards.split(","))
     own = None
     if node is not None:
         node_key, ledger, witness = (
@@ -95,6 +95,17 @@ def charter_draft(
     )
     write_new(out, new_envelope("charter", record, exercise=exercise).encode())
     tell(f"Written to {out}; sign it with `detente charter sign`.")
+
+
+def _card_in(path: Path) -> KeyCard:
+    try:
+        return msgspec.json.decode(read_file(path), type=KeyCard)
+    except msgspec.DecodeError as error:
+        raise Invalid(
+            "charter.card",
+            f"Expected the card of a key, got {path}.",
+            hint="`detente charter key FILE` writes it to FILE.card.",
+        ) from error
 
 
 @charter.command("sign")
@@ -160,7 +171,11 @@ def agreement_draft(
     if len(exercises) > 1:
         raise Invalid("document.exercise", "Expected charters of one sort, got both.")
     exercise = True in exercises
-    made = read_terms(read_file(terms).decode(), digests, exercise=exercise)
+    try:
+        text = read_file(terms).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid("terms.toml", f"Expected TOML in UTF-8, got {terms}: {error}.") from error
+    made = read_terms(text, digests, exercise=exercise)
     envelope = new_envelope("agreement", made, exercise=exercise)
     write_new(out, envelope.encode())
     answer(

@@ -49,7 +49,7 @@ class NodeClient:
         try:
             address = (folder / "address").read_text().strip()
             token = (folder / "token").read_text().strip()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise Unavailable(
                 "node.not-running",
                 f"Expected a running node in {folder}, got none.",

@@ -56,7 +56,7 @@ def read_file(path: Path) -> bytes:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise Invalid("file.size", f"Expected at most {FILE_BYTES_MAX} bytes in {path}.")
         return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise Missing("file.unreadable", f"Expected to read {path}: {error.strerror}.") from error
 
 
@@ -65,7 +65,13 @@ def write_new(path: Path, data: bytes, *, private: bool = False, replace: bool =
     if path.exists() and not replace:
         raise Invalid("file.exists", f"Expected a new file, got {path}, which is there already.")
     half = path.with_name(path.name + ".new")
-    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o644)
+    mode = 0o600 if private else 0o644
+    try:
+        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise Invalid(
+            "file.place", f"Expected a place to write to, got {path}: {error.strerror}."
+        ) from error
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     half.replace(path)

@@ -516,7 +516,7 @@ def _check_span(directive: Directive, standing: Standing, at_ms: int) -> None:
     if directive.start_ms is not None and directive.start_ms < at_ms:
         raise Invalid(
             "directive.start",
-            f"Expected a start at or after {at_ms}, got {directive.start_ms} (L05).",
+            f"Expected a start at or after {at_ms}, got {directive.start_ms}.",
             path="$.start_ms",
         )
     start = max(at_ms, directive.start_ms or 0)
@@ -526,14 +526,15 @@ def _check_span(directive: Directive, standing: Standing, at_ms: int) -> None:
         if directive.end_ms is None or directive.end_ms - start > HALT_MS_MAX:
             raise Invalid(
                 "directive.halt-span",
-                f"Expected an end within {HALT_MS_MAX} ms, got {directive.end_ms} (R8).",
+                f"Expected an end within {HALT_MS_MAX} ms, got {directive.end_ms}.",
                 path="$.end_ms",
             )
         _check_halt_once(directive, standing)
     elif directive.verb != "resume" and directive.end_ms is None and directive.review_ms is None:
         raise Invalid(
             "directive.no-end",
-            "Expected an end or a review date, got neither (L06).",
+            "Expected an end or a review date, got neither.",
+            hint="Draft it anew with --lasts or --review-in.",
             path="$.review_ms",
         )
 

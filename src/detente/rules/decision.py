@@ -156,9 +156,7 @@ def _refusals(
             )
         )
     if agreement.purpose_required and handling.purpose is None:
-        found.append(
-            Reason(code="purpose.missing", source=source, words="No purpose is stated (R34).")
-        )
+        found.append(Reason(code="purpose.missing", source=source, words="No purpose is stated."))
     elif handling.purpose is not None and not any(
         purpose.id == handling.purpose for purpose in agreement.purposes
     ):
@@ -170,7 +168,7 @@ def _refusals(
             )
         )
     if agreement.grade_required and handling.grade is None:
-        found.append(Reason(code="grade.missing", source=source, words="No grade is given (R34)."))
+        found.append(Reason(code="grade.missing", source=source, words="No grade is given."))
     return tuple(found)
 
 

@@ -569,6 +569,19 @@ def test_a_page_after_an_order_cannot_claim_an_instant_before_it(made: Made) -> 
     assert codes == ["record.page-earlier"]
 
 
+def test_a_page_under_another_standing_than_that_of_its_instant_is_named(made: Made) -> None:
+    world, forged = made[0], forger(made)
+    now = world.now_ms()
+    right = world.sites["B"].book.standing(AGREEMENT, now).digest
+    other = world.sites["B"].book.standing(AGREEMENT, 0).digest
+    assert right != other
+    honest = forged.add("page", now, party="W", count=1, standing=right)
+    number = forged.add("page", now, party="W", count=1, standing=other)
+    report = checked(forged.whole())
+    assert named(report, honest) == []
+    assert named(report, number) == ["record.page-standing"]
+
+
 # --- bounds -------------------------------------------------------------------------------------
 
 
