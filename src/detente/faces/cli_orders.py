@@ -176,7 +176,7 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
 @stated
 def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to a directive, offline."""
-    envelope = signed_file(file, key, None)
+    envelope = signed_file(file, "directive", key, None)
     read = decode(envelope.payload, Directive)
     answer(
         {"directive": read.id, "signatures": len(envelope.signatures)},
@@ -303,7 +303,7 @@ def assurance_draft(
 @stated
 def assurance_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add a signature to an assurance, offline."""
-    envelope = signed_file(file, key, None)
+    envelope = signed_file(file, "assurance", key, None)
     answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
 
 

@@ -151,9 +151,17 @@ def envelope_in(path: Path) -> Envelope:
     return decode_envelope(read_file(path))
 
 
-def signed_file(path: Path, keys: list[Path], password: bytes | None) -> Envelope:
-    """Add a signature by each key to the document in a file, in place."""
+def signed_file(path: Path, use: str, keys: list[Path], password: bytes | None) -> Envelope:
+    """Add a signature by each key to the document in a file, in place. What is no document of
+    this use is refused: who means to sign a charter must not sign an order."""
     envelope = envelope_in(path)
+    expected = [payload_type(use, exercise=exercise) for exercise in (False, True)]
+    if envelope.payload_type not in expected:
+        raise Invalid(
+            "document.type",
+            f"Expected {' or '.join(expected)} in {path}, got {envelope.payload_type}.",
+            hint="Sign each kind of document with its own command.",
+        )
     # What is signed is read first: a payload that is not canonical is refused unsigned.
     canonical(msgspec.json.decode(envelope.payload))
     for key in keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detente.errors import Conflict, Invalid, Missing
+from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
@@ -75,6 +75,7 @@ class Review:
             raise Invalid(
                 "review.code", f"Expected a code among {', '.join(REFUSAL_CODES)}, got {code!r}."
             )
+        self._check_office(current, by)
         entry = await self._book.store.write(
             lambda tx: self._work(tx, current, item, party, verdict, by, code)
         )
@@ -82,6 +83,19 @@ class Review:
         return Reviewed(
             item=item, agreement=agreement, party=party, verdict=verdict, by=by, entry=entry
         )
+
+    def _check_office(self, current: Current, by: str) -> None:
+        """Refuse a name that is no office with the power to review: the record would say so for
+        good. Who of that office it was, the record does not prove."""
+        terms, me = current.standing.agreement, self._book.me.party
+        powers = terms.powers_of(me, "review") if terms else ()
+        offices = sorted({office for power in powers for office in power.offices})
+        if by not in offices:
+            raise NotAuthorised(
+                "review.office",
+                f"Expected an office with the power to review ({', '.join(offices) or 'none has'})"
+                f", got {by}.",
+            )
 
     def _work(  # noqa: PLR0913  # one transaction over one decision; a record would only rename it
         self, tx: Tx, current: Current, item: str, party: str, verdict: str, by: str, code: str

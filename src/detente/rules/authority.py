@@ -186,6 +186,32 @@ def _check_power(
     )
 
 
+def _check_office(
+    agreement: Agreement, charter: Charter, act: tuple[str, str], keyids: frozenset[str]
+) -> None:
+    """An act says by which office it is, and is shown as that office's: so one of its keys must
+    have signed, and under a power that is met it must be one of the power's offices."""
+    verb, name = act
+    office = charter.office(name)
+    met = [
+        power
+        for power in agreement.powers_of(charter.party, verb)
+        if tally_quorum(power, charter, keyids).met
+    ]
+    if (
+        office is None
+        or not keyids & set(office.keys)
+        or not any(name in power.offices for power in met)
+    ):
+        named = sorted({one for power in met for one in power.offices if one})
+        raise NotAuthorised(
+            "authority.office",
+            f"Expected the office of the act to be one that signed it with the power to {verb} "
+            f"({', '.join(named)}), got {name}.",
+            path="$.office",
+        )
+
+
 # --- charters and agreements ------------------------------------------------------------------
 
 
@@ -379,6 +405,7 @@ def check_directive(
                 f"{'none' if directive.end_ms is None else directive.end_ms - start}.",
                 path="$.end_ms",
             )
+    _check_office(agreement, charter, (directive.verb, directive.office), signed)
     return directive, signed
 
 
@@ -584,7 +611,9 @@ def check_assurance(
         _check_known("assurance.kind", kind, [k.id for k in agreement.kinds], "$.kinds")
     for purpose in assurance.purposes:
         _check_known("assurance.purpose", purpose, [p.id for p in agreement.purposes], "$.purposes")
-    _check_power(agreement, charter, "assure", signers(envelope, keys_of(charter).values()))
+    signed = signers(envelope, keys_of(charter).values())
+    _check_power(agreement, charter, "assure", signed)
+    _check_office(agreement, charter, ("assure", assurance.office), signed)
     return assurance
 
 
@@ -603,7 +632,9 @@ def check_withdrawal(
             "assurance.unknown",
             f"Expected an assurance of {withdrawal.giver} in force, got {withdrawal.assurance}.",
         )
-    _check_power(agreement, charter, "assure", signers(envelope, keys_of(charter).values()))
+    signed = signers(envelope, keys_of(charter).values())
+    _check_power(agreement, charter, "assure", signed)
+    _check_office(agreement, charter, ("assure", withdrawal.office), signed)
     return withdrawal
 
 

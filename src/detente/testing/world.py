@@ -128,7 +128,7 @@ class World(Rows):
             agreement=AGREEMENT,
             id=said.id,
             verb=said.verb,
-            office="head",
+            office="duty" if said.verb == "halt" else "head",
             reason="Ordered in a simulated world",
             scope=scope,
             remains=Scope(kind=Choice.of(*said.remains)) if said.verb == "narrow" else None,

@@ -151,7 +151,7 @@ def directive(name: str, verb: DirectiveVerb = "suspend", **fields: object) -> D
         agreement="A1",
         agreement_digest=digest(encode(agreement())),
         issuer="A",
-        office="head",
+        office="duty" if verb == "halt" else "head",
         verb=verb,
         scope=Scope(),
         drafted_ms=FROM,
