@@ -29,6 +29,7 @@ OUTCOMES, JSON, STIX = "test_outcomes.py", "test_json.py", "test_stix.py"
 BEYOND, FEED, INTAKE = "test_taxii_beyond.py", "test_feed_property.py", "test_intake.py"
 SOURCE, SINK, CALLER = "test_source.py", "test_sink.py", "unit/wire/test_http.py"
 ORDER, RECALL, PASSED = "test_order.py", "test_recall.py", "test_passed.py"
+PAPERS, OFFICE = "test_papers.py", "test_authority.py"
 VERIFY = "test_verify.py"
 
 #: What is wrong; the module; the sound text; the faulty one; the test that is to find it.
@@ -282,6 +283,39 @@ FAULTS = [
      "tuple(box.party.has(recipient) for box in order.stops),", "", DECISION),
     ("Readers are alike though one has given an assurance", "rules/decision.py",
      "(one.assurance.giver == recipient, one.assurance.holder == recipient)", "()", DECISION),
+    ("A partner's order of the same name ends one's own", "rules/standing.py",
+     "start, place = since[effect.digest], (effect.directive.issuer, old)",
+     "start, place = since[effect.digest], ('B', old)", PAPERS),
+    ("A withdrawal ends others' assurances too", "rules/standing.py",
+     "place = (act.withdrawal.giver, act.withdrawal.assurance)",
+     "place = ('W', act.withdrawal.assurance)", PAPERS),
+    ("A newer version displaces the older before its term", "rules/standing.py",
+     "key=lambda one: (one.agreement.from_ms <= at_ms, one.agreement.version),",
+     "key=lambda one: one.agreement.version,", PAPERS),
+    ("What is exempt counts as stopped without its name", "rules/widening.py",
+     "        if not free:\n", "        if True:\n", AUTHORITY),
+    ("A resumption may speak of a part and open the whole", "rules/authority.py",
+     'if directive.verb in ("condition", "resume"):', "if False:", PAPERS),
+    ("A version gives itself the powers that it needs", "rules/authority.py",
+     '_check_power(current, charter, "agree", keyids)', "pass", PAPERS),
+    ("A version that exempts kinds opens what orders stop", "rules/authority.py",
+     '_check_power(current, charter, "resume", keyids)', "pass", PAPERS),
+    ("An old version gets round the newer", "rules/acts.py",
+     "if standing.agreement_in_force:", "if False:", PAPERS),
+    ("An act of a name that is known is taken again", "rules/acts.py",
+     "_check_new(use, found, envelope, acts)", "pass", PAPERS),
+    ("Any charter will do for an agreement", "gateway/order.py",
+     "self._check_pins(agreement)", "pass", PAPERS),
+    ("Who has left is served still", "gateway/desk.py",
+     "self._check_member(request)", "pass", PAPERS),
+    ("A node takes in what its own order keeps out", "gateway/exchange.py",
+     "if reason.source in mine:", "if False:", PAPERS),
+    ("One agreement that fails keeps the clock from all", "gateway/barrier.py",
+     "errors.append(error)", "raise", PAPERS),
+    ("An act is shown as any office's", "rules/authority.py",
+     "or not keyids & set(office.keys)", "", OFFICE),
+    ("A page that is open counts as having given", "gateway/passed.py",
+     'return "waits" if "open" in outcomes else "again"', 'return "done"', PASSED),
     ("What is offered again may be stopped", "rules/feed.py",
      "    if not readable(feed, handling, seq):\n", "    if False:\n", FEED),
     ("A copy's own acts need no power", "gateway/replay.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 WAITING = ("held", "under review")
@@ -165,15 +165,14 @@ class NaiveFeed:
             return "conflict"
         return "done"
 
-    def offer_again(self, seq: int) -> str:
-        """``done``, or why not."""
-        row = self.rows[seq]
-        if row.shown != "given":
-            return "missing"
-        if not self.may_read(row, self.outcomes):
-            return "conflict"
-        row.given = False
-        self._grant(row, reviewed=row.reviewed)
+    def offer_again(self, seqs: Sequence[int]) -> str:
+        """``done`` for all of them, or ``refused``. What was reviewed comes after the rest."""
+        rows = [self.rows[seq] for seq in seqs]
+        if any(row.shown != "given" or not self.may_read(row, self.outcomes) for row in rows):
+            return "refused"
+        for row in sorted(rows, key=lambda row: row.reviewed):
+            row.given = False
+            self._grant(row, reviewed=row.reviewed)
         return "done"
 
     def counts(self) -> Counter[tuple[int, str]]:

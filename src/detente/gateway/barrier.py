@@ -69,12 +69,22 @@ class Barrier:
         """Return when nothing is being changed any more."""
         await asyncio.gather(*self._at_work, return_exceptions=True)
 
-    async def tick(self) -> bool:
-        """Do what is due by the clock: changes of standing, expiry in hold; and what a failure
-        has left undone. True if anything was due."""
-        due = False
-        for agreement in sorted({*self._gate.agreements(), *self._book.agreements()}):
-            due = await self.whole(partial(self._tick, agreement)) or due
+    async def tick(self, only: str | None = None) -> bool:
+        """Do what is due by the clock, in all agreements or ``only`` in one: changes of standing,
+        expiry in hold; and what a failure has left undone. True if anything was due.
+
+        What fails in one agreement keeps the clock from no other; the first error is raised when
+        all have been looked after.
+        """
+        due, errors = False, []
+        known = {*self._gate.agreements(), *self._book.agreements()}
+        for agreement in sorted(known if only is None else known & {only}):
+            try:
+                due = await self.whole(partial(self._tick, agreement)) or due
+            except DetenteError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return due
 
     async def _tick(self, agreement: str) -> bool:

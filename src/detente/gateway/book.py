@@ -88,6 +88,7 @@ class Book:
         self.me = identity
         self._acts: dict[str, list[Act]] = {}
         self._charters: dict[str, CharterSet] = {}
+        self._chains: dict[str, set[str]] = {}
 
     def now_ms(self) -> int:
         """The clock in milliseconds."""
@@ -99,13 +100,15 @@ class Book:
         """Read every act from the store. An act whose document is gone or of no known use means
         that the standing cannot be known: raises ``Broken``."""
         rows = await self.store.read(_all_acts)
-        self._acts, self._charters = {}, {}
+        self._acts, self._charters, self._chains = {}, {}, {}
         for row, document in rows:
             self.learn(row, decode_envelope(document.envelope))
 
     def learn(self, row: ActRow, envelope: Envelope) -> None:
         """Take a recorded act into memory."""
         act = act_of(row, envelope)
+        if isinstance(act, CharterSet):
+            self._chains.setdefault(row.party, set()).add(act.digest)
         if isinstance(act, CharterSet) and not row.agreement:
             known = self._charters.get(row.party)
             if known is None or known.charter.version < act.charter.version:
@@ -124,6 +127,10 @@ class Book:
     def charter(self, party: str) -> CharterSet | None:
         """The newest charter of a party this node has accepted."""
         return self._charters.get(party)
+
+    def charters_of(self, party: str) -> frozenset[str]:
+        """The digests of all charters of a party this node has accepted."""
+        return frozenset(self._chains.get(party, ()))
 
     def standing(self, agreement: str, at_ms: int) -> Standing:
         """The standing at an instant, past ones included (R65)."""
@@ -195,13 +202,11 @@ def _all_acts(view: View) -> list[tuple[ActRow, DocumentRow]]:
 
 
 def latest_us(view: View) -> int:
-    """The latest instant that this node has written down, in microseconds: of its ledgers' newest
-    entries and of the collections' newest times. What a partner says of its own clock is not
-    among them."""
+    """The latest instant at which this node has written something down, in microseconds: that of
+    its ledgers' newest entries. What a partner says of its own clock is not among them, nor are
+    the times in feeds, which run ahead of the clock where very much is given late."""
     entries = [decode(view.entry(log, view.log_size(log) - 1), Entry) for log in view.logs()]
-    keys = {row.collection for row in view.feeds("")}
-    times = [entry.at * 1000 for entry in entries]
-    return max((*times, *(view.collection(key).last_us for key in keys)), default=0)
+    return max((entry.at * 1000 for entry in entries), default=0)
 
 
 def acts_key(agreement: str) -> str:

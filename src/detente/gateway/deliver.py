@@ -105,7 +105,7 @@ class Delivery:
         book: Book,
         gate: Gate,
         outcomes: Outcomes,
-        tick: Callable[[], Awaitable[bool]],
+        tick: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._book = book
         self._outcomes = outcomes
@@ -123,7 +123,7 @@ class Delivery:
         for _ in range(_TRIES):
             await self._gate.settled(ask.agreement)
             if self._gate.overdue(ask.agreement):
-                await self._tick()
+                await self._tick(ask.agreement)
             current = self._current(ask)
             gathered, handlings = await self._looks.ask(ask)
             if gathered is None:
@@ -163,7 +163,7 @@ class Delivery:
         """What ``page`` would give, without giving it: nothing is recorded or cleared."""
         await self._gate.settled(ask.agreement)
         if self._gate.overdue(ask.agreement):
-            await self._tick()
+            await self._tick(ask.agreement)
         current = self._current(ask)
         gathered, _ = await self._looks.ask(ask)
         if gathered is None:

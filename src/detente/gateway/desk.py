@@ -54,7 +54,17 @@ class Desk:
             )
         self._partners.check_node_key(envelope, request.sender)
         await self._book.store.write(lambda tx: self._take_serial(tx, request))
+        self._check_member(request)
         return request
+
+    def _check_member(self, request: Request) -> None:
+        """Who has left the agreement is told nothing of it any more, and tells nothing."""
+        standing = self._book.standing(request.agreement, self._book.now_ms())
+        if standing.agreement is None or standing.agreement.member(request.sender) is None:
+            raise NotAuthorised(
+                "peer.not-member",
+                f"Expected a member of {request.agreement}, got {request.sender}.",
+            )
 
     def _take_serial(self, tx: Tx, request: Request) -> None:
         row = peer_row(tx, request.sender, request.agreement)

@@ -36,6 +36,7 @@ from detente.gateway.partner import (
     Partners,
     PeerState,
     fresh_state,
+    peer_row,
     put_state,
 )
 from detente.gateway.witness import Witness, ledger_vkey
@@ -62,7 +63,8 @@ from detente.proof import (
 )
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
-from detente.rules.standing import AgreementOpened, CharterSet
+from detente.rules.decision import decide
+from detente.rules.standing import AgreementOpened, CharterSet, Standing
 from detente.wire.json import load_object
 
 __all__ = ["Exchange", "SyncReport"]
@@ -129,15 +131,19 @@ class Exchange:
         """Remember where a partner's gateway is. Its charter must be known; a new address for a
         known peer keeps what is known of its ledger."""
         self._partners.charter(party)
-        known = await self.peer(party, agreement)
-        row = PeerRow(
-            party=party,
-            agreement=agreement,
-            address=address.rstrip("/"),
-            state=known.state if known else encode(PeerState()),
-        )
-        await self._book.store.write(lambda tx: tx.put_peer(row))
-        return row
+
+        def work(tx: Tx) -> PeerRow:
+            known = peer_row(tx, party, agreement)
+            row = PeerRow(
+                party=party,
+                agreement=agreement,
+                address=address.rstrip("/"),
+                state=known.state if known else encode(PeerState()),
+            )
+            tx.put_peer(row)
+            return row
+
+        return await self._book.store.write(work)
 
     async def peers(self) -> list[PeerRow]:
         """Every partner's gateway this node knows."""
@@ -396,6 +402,8 @@ class Exchange:
         outcome: list[tuple[int, int]] = []
 
         def keep(tx: Tx, new: int, known: int) -> None:
+            standing = self._book.standing(row.agreement, self._book.now_ms())
+            _check_receiving(standing, sheet)
             receipt = Receipt(
                 agreement=row.agreement,
                 collection=collection,
@@ -416,7 +424,10 @@ class Exchange:
             tx.put_receipt(row.party, row.agreement, self._partners.signed("receipt", receipt))
             outcome.append((new, known))
 
-        await self._intake.receive(received, keep)
+        try:
+            await self._intake.receive(received, keep)
+        except _Stopping as stopping:
+            return stopping.sentence
         new, known = outcome[-1]
         return new, known, sheet.more
 
@@ -448,6 +459,25 @@ class Exchange:
 
     async def _state(self, row: PeerRow) -> PeerState:
         return await self._book.store.read(lambda view: fresh_state(view, row)[1])
+
+
+class _Stopping(Conflict):
+    """An order of this party keeps a page from being taken in."""
+
+
+def _check_receiving(standing: Standing, sheet: PageSheet) -> None:
+    """Refuse a page with anything that an order of its recipient keeps from being received, as it
+    stands when the page is written: it stays at the partner, who may not know the order yet."""
+    mine = {
+        f"directive {order.directive.id}"
+        for order in standing.orders
+        if order.directive.issuer == sheet.recipient
+    }
+    for handling in sheet.handlings if mine else ():
+        decision = decide(standing, handling, sender=sheet.sender, recipient=sheet.recipient)
+        for reason in decision.reasons if decision.outcome == "hold" else ():
+            if reason.source in mine:
+                raise _Stopping("exchange.stopped-here", reason.words)
 
 
 class _StoppedAnswer(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ from detente.rules.authority import (
     check_withdrawal,
     document_digest,
 )
-from detente.rules.standing import AssuranceGiven, Standing
+from detente.rules.standing import AssuranceGiven, AssuranceWithdrawn, Standing
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
@@ -69,9 +69,10 @@ class Orders:
         """Bring every agreement to its present standing; nothing is served before this."""
         await self._barrier.start()
 
-    async def tick(self) -> bool:
-        """Do what is due by the clock, or was left undone; True if anything was."""
-        return await self._barrier.tick()
+    async def tick(self, only: str | None = None) -> bool:
+        """Do what is due by the clock, or was left undone, in all agreements or in one; True if
+        anything was."""
+        return await self._barrier.tick(only)
 
     async def close(self) -> None:
         """Return when nothing is being changed any more."""
@@ -119,13 +120,13 @@ class Orders:
             for member in draft.members
             if (known := self._book.charter(member.party)) is not None
         }
-        now = self._book.now_ms()
-        current = (
-            self._book.standing(draft.id, now).agreement
+        before = (
+            self._book.standing(draft.id, self._book.now_ms())
             if draft.id in self._book.agreements()
             else None
         )
-        agreement = check_agreement(envelope, charters, current, exercise=self._book.me.exercise)
+        agreement = check_agreement(envelope, charters, before, exercise=self._book.me.exercise)
+        self._check_pins(agreement)
         if agreement.member(self._book.me.party) is None:
             raise NotAuthorised(
                 "agreement.not-party",
@@ -142,6 +143,19 @@ class Orders:
             )
         )
         return self._answer(row, envelope, agreement.id, agreement.id, cuts)
+
+    def _check_pins(self, agreement: Agreement) -> None:
+        """Each member's charter that the agreement names is in the chain that this node knows:
+        else it may know somebody else's keys under the member's name."""
+        for member in agreement.members:
+            if member.charter not in self._book.charters_of(member.party):
+                raise NotAuthorised(
+                    "agreement.charter",
+                    f"Expected the charter {member.charter[:16]}… of {member.party} among those "
+                    "imported, got others.",
+                    hint="Compare the charter's digest with the party, over another channel.",
+                    path="$.members",
+                )
 
     async def _adopt_charters(self, agreement: Agreement) -> None:
         """Enter the members' charters under the agreement, so that folding it needs nothing
@@ -215,8 +229,7 @@ class Orders:
         )
         # Also one that is over: what was taken back does not count again, so recording it
         # anew would only say something that does not hold.
-        given = (a for a in self._book.acts(assurance.agreement) if isinstance(a, AssuranceGiven))
-        if any(act.assurance.id == assurance.id for act in given):
+        if self._given(assurance.agreement, assurance.giver, assurance.id):
             raise Conflict("assurance.replayed", f"Expected a new one, got {assurance.id} again.")
         row, cuts = await self._take(
             _Paper(
@@ -240,6 +253,19 @@ class Orders:
         withdrawal = check_withdrawal(
             envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
+        place = (withdrawal.giver, withdrawal.assurance)
+        acts = self._book.acts(withdrawal.agreement)
+        over = {
+            (a.withdrawal.giver, a.withdrawal.assurance)
+            for a in acts
+            if isinstance(a, AssuranceWithdrawn)
+        }
+        if place in over or not self._given(withdrawal.agreement, *place):
+            raise Conflict(
+                "assurance.unknown",
+                f"Expected an assurance of {withdrawal.giver} that is not taken back, got "
+                f"{withdrawal.assurance}.",
+            )
         row, cuts = await self._take(
             _Paper(
                 envelope=envelope,
@@ -251,6 +277,14 @@ class Orders:
             )
         )
         return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
+
+    def _given(self, agreement: str, giver: str, name: str) -> bool:
+        """True if this assurance of this party has been recorded, be it over or not."""
+        return any(
+            isinstance(act, AssuranceGiven)
+            and (act.assurance.giver, act.assurance.id) == (giver, name)
+            for act in self._book.acts(agreement)
+        )
 
     async def take_peer_act(self, act: PeerAct) -> None:
         """Record a partner's act, as its ledger proves it, and take its effect.
@@ -332,22 +366,38 @@ class Orders:
         cuts: tuple[Cut, ...],
     ) -> Enacted:
         current = self._gate.current(agreement)
-        coming = current is not None and any(
-            order.directive.id == name for order in current.standing.coming
-        )
+        digest = document_digest(envelope)
+        state = _state(current.standing, row.use, digest) if current else "recorded"
         return Enacted(
             document=name,
             use=row.use,
-            digest=document_digest(envelope),
+            digest=digest,
             agreement=agreement,
-            state="coming" if coming else "in-force" if current else "recorded",
+            state=state,
             recorded_ms=row.at_ms,
-            in_force_ms=None if coming or current is None else self._book.now_ms(),
+            in_force_ms=self._book.now_ms() if state == "in-force" else None,
             epoch=current.epoch if current else 0,
             standing=current.standing.digest if current else "",
             nodes=(self._book.me.host,),
             cut_pages=tuple(cut.index for cut in cuts),
         )
+
+
+def _state(standing: Standing, use: str, digest: str) -> Literal["in-force", "coming", "recorded"]:
+    """Whether an act that was recorded is in force, is to come, or neither."""
+    if use == "agreement":
+        now, later = standing.agreement_digest == digest and standing.agreement_in_force, False
+        newest = standing.newest
+        later = not now and newest is not None and newest.from_ms > standing.at_ms
+    elif use == "directive":
+        now = any(one.digest == digest for one in standing.orders)
+        later = any(one.digest == digest for one in standing.coming)
+    elif use == "assurance":
+        now = any(one.digest == digest for one in standing.promises)
+        later = any(one.digest == digest for one in standing.promised)
+    else:
+        now, later = True, False
+    return "in-force" if now else "coming" if later else "recorded"
 
 
 class PeerAct(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ does not come.
 Who asks for the last version of each object is not given an older one, though the newer may lie
 pages behind; the mark then passes the older one as if it had been given. If the newer is stopped,
 expires, is refused or taken back before it was given, the reader would have neither. So what was
-passed over is noted (only the newest of each object, only while the newer has not been given), and
-offered late as soon as it is the last version that the reader may read.
+passed over is noted (of each object the newest in each handling, for orders tell handlings apart;
+only while the newer has not been given), and offered late as soon as it is the last version that
+the reader may read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from detente.wire.stix import version_of
 __all__ = ["Verdicts", "bring_back", "carries", "judge", "superseded"]
 
 #: Rows looked at in one go.
-ROWS_MAX = 500
+ROWS_MAX = 200
 
 
 class Verdicts(msgspec.Struct, frozen=True):
@@ -47,20 +48,22 @@ def carries(page: PageRow, party: str, number: int, seq: int) -> bool:
 def superseded(
     view: View, picker: VersionPicker, behind: Feed, seqs: Sequence[int]
 ) -> tuple[int, ...]:
-    """Of entries that a page left out: the newest of each object whose last version has not been
-    given either, once the page is (``behind``: the feed as it is then)."""
-    families: dict[int, list[int]] = {}
+    """Of entries that a page left out: the newest of each object and handling, where the object's
+    last version has not been given either once the page is (``behind``: the feed as it is then).
+    """
+    families: dict[tuple[int, int], list[int]] = {}
     block: Block | None = None
     for seq in seqs:
         if block is None or not block.first <= seq < block.first + block.count:
             block = view.block(picker.key, seq)
         last = picker.last(block, seq) if block is not None else -1
-        if last not in (-1, seq):
-            families.setdefault(last, []).append(seq)
+        if block is not None and last not in (-1, seq):
+            place = (last, block.handlings[seq - block.first])
+            families.setdefault(place, []).append(seq)
     return tuple(
         sorted(
             max(passed, key=lambda seq: (_version_at(view, picker.key, seq), seq))
-            for last, passed in families.items()
+            for (last, _), passed in families.items()
             if _queued(view, picker.key, behind, last)
         )
     )
@@ -111,24 +114,35 @@ def _verdict(view: View, row: PassedRow, feed: Feed, picker: VersionPicker) -> s
     last = picker.last(block, seq)
     if last != seq:
         return "waits" if last != -1 and _queued(view, key, feed, last) else "done"
-    pages = (p for p in view.pages_of(key, seq) if p.what == "objects" and p.outcome != "cut")
-    return "done" if any(carries(p, row.party, number, seq) for p in pages) else "again"
+    outcomes = {
+        page.outcome
+        for page in view.pages_of(key, seq)
+        if page.what == "objects" and carries(page, row.party, number, seq)
+    }
+    if outcomes & {"received", "served"}:
+        return "done"
+    return "waits" if "open" in outcomes else "again"
 
 
 def bring_back(tx: Tx, verdicts: Verdicts, now_us: int) -> None:
     """Offer late what is to be offered, and forget the rows that need nothing any more."""
+    places: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in verdicts.again:
-        found, block = tx.feed(row.collection, row.party), tx.block(row.collection, row.seq)
-        if found is None or block is None:
+        block = tx.block(row.collection, row.seq)
+        if block is not None:
+            entry = (block.handlings[row.seq - block.first], row.seq)
+            places.setdefault((row.collection, row.party), []).append(entry)
+    for (key, party), entries in places.items():
+        found = tx.feed(key, party)
+        if found is None:
             continue
-        state = tx.collection(row.collection)
+        state = tx.collection(key)
         feed, clock_us = offer_again(
             decode_feed(found.value),
-            block.handlings[row.seq - block.first],
-            row.seq,
+            entries,
             end=state.end,
             base_us=max(now_us, state.last_us + 1),
         )
-        tx.put_feed(FeedRow(collection=row.collection, party=row.party, value=encode_feed(feed)))
-        tx.move_clock(row.collection, clock_us - 1)
+        tx.put_feed(FeedRow(collection=key, party=party, value=encode_feed(feed)))
+        tx.move_clock(key, clock_us - 1)
     tx.drop_passed([row.row for row in (*verdicts.done, *verdicts.again)])

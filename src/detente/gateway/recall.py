@@ -9,6 +9,8 @@ they are told.
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from detente.errors import Missing, NotAuthorised
@@ -57,8 +59,12 @@ class Recalls:
         """Take the object back; answers when it is on disk and no byte of it leaves any more.
 
         Refuses another party than the collection's sender (``NotAuthorised``), and an object or
-        version that is not there or was taken back before (``Missing``).
+        version that is not there or was taken back before (``Missing``). Who asks and goes away
+        breaks nothing off between the record and the gate.
         """
+        return await asyncio.shield(asyncio.ensure_future(self._recall(ask)))
+
+    async def _recall(self, ask: RecallAsk) -> Recalled:
         await self._gate.settled(ask.agreement)
         current = self._gate.current(ask.agreement)
         terms = current.standing.agreement if current else None

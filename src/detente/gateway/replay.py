@@ -202,9 +202,8 @@ class Replay:
             )
 
     def _check_agreement(self, entry: Entry, envelope: Envelope) -> None:
-        current = self._at(entry.at).agreement
         agreement = check_agreement(
-            envelope, self._newest, current, exercise=self._copied.index.exercise
+            envelope, self._newest, self._at(entry.at), exercise=self._copied.index.exercise
         )
         own = self._copied.index.party
         self._check_agreement_id(agreement)

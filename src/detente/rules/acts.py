@@ -7,14 +7,26 @@ instant of its entry, a partner's at its own instant and under the papers it was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from detente.errors import Conflict, Missing, NotAuthorised
 from detente.proof import Envelope
-from detente.rules.authority import check_assurance, check_directive, check_withdrawal
-from detente.rules.standing import Act, Standing, fold_named
+from detente.rules.authority import (
+    check_assurance,
+    check_directive,
+    check_withdrawal,
+    document_digest,
+)
+from detente.rules.standing import (
+    Act,
+    AgreementOpened,
+    AssuranceGiven,
+    DirectiveEffect,
+    Standing,
+    fold_named,
+)
 
 __all__ = ["Named", "check_act", "check_peer_act", "named_in"]
 
@@ -67,14 +79,53 @@ def check_peer_act(
 ) -> tuple[str, str]:
     """Like ``check_act`` for a partner's act of ``at_ms`` that came when ``acts`` were known: by
     the version of the agreement that it names, and by the charters as they are known at
-    ``known_ms`` or as they were known here at its instant."""
+    ``known_ms`` or as they were known here at its instant.
+
+    From when a newer version is known here, the act must count by that one as well: what the
+    parties have agreed to ask for since is not got round by going on under the old.
+    """
     version = named_in(envelope).agreement_digest
     refusals = []
     # A key that a newer charter has dropped was good as long as this node knew of no other.
     for charters_ms in (known_ms, at_ms):
-        standing = fold_named(acts, at_ms, version, known_ms=charters_ms)
         try:
-            return check_act(use, envelope, standing, at_ms=at_ms, exercise=exercise)
+            found = ("", "")
+            for standing in _standings(acts, at_ms, version, charters_ms):
+                found = check_act(use, envelope, standing, at_ms=at_ms, exercise=exercise)
         except NotAuthorised as error:
             refusals.append(error)
+        else:
+            _check_new(use, found, envelope, acts)
+            return found
     raise refusals[0]
+
+
+def _standings(
+    acts: Sequence[Act], at_ms: int, version: str, charters_ms: int
+) -> Iterator[Standing]:
+    """Those under which an act that names this version must count."""
+    yield fold_named(acts, at_ms, version, known_ms=charters_ms)
+    opened = [act for act in acts if isinstance(act, AgreementOpened) and act.at_ms <= at_ms]
+    newest = max(opened, key=lambda one: one.agreement.version, default=None)
+    if newest is not None and version not in ("", newest.digest):
+        standing = fold_named(acts, at_ms, newest.digest, known_ms=charters_ms)
+        if standing.agreement_in_force:
+            yield msgspec.structs.replace(standing, agreement_digest=version)
+
+
+def _check_new(use: str, named: tuple[str, str], envelope: Envelope, acts: Sequence[Act]) -> None:
+    """Refuse a second act of a party under one name, whichever claims to be the earlier."""
+    known = {
+        "directive": {
+            (a.directive.issuer, a.directive.id): a.digest
+            for a in acts
+            if isinstance(a, DirectiveEffect)
+        },
+        "assurance": {
+            (a.assurance.giver, a.assurance.id): a.digest
+            for a in acts
+            if isinstance(a, AssuranceGiven)
+        },
+    }.get(use, {})
+    if known.get(named, document_digest(envelope)) != document_digest(envelope):
+        raise Conflict(f"{use}.replayed", f"Expected a new {use}, got {named[1]} again.")

@@ -27,11 +27,11 @@ from detente.model import (
     Withdrawal,
     decode,
     digest,
-    outside_all,
 )
 from detente.model.scope import ANY, DIMENSIONS
 from detente.proof import Envelope, PublicKey, signers
-from detente.rules.standing import Standing, conditions_of, stops_of
+from detente.rules.standing import Order, Standing
+from detente.rules.widening import check_whole, widens
 
 __all__ = [
     "Tally",
@@ -46,7 +46,6 @@ __all__ = [
     "payload_type",
     "required_verbs",
     "tally_quorum",
-    "widens",
 ]
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -263,13 +262,19 @@ def _check_charter_form(charter: Charter) -> None:
 def check_agreement(
     envelope: Envelope,
     charters: Mapping[str, Charter],
-    current: Agreement | None,
+    before: Standing | None,
     *,
     exercise: bool,
 ) -> Agreement:
-    """An agreement is open when every member has signed it by its power to ``agree`` (R30)."""
+    """An agreement is open when every member has signed it by its power to ``agree`` (R30).
+
+    A later version is agreed to by the powers of the one before as well, by every party that stays:
+    else it could give itself the powers that it needs. Where it exempts kinds, who has an order in
+    force needs the power to resume besides, for it opens what the order stops.
+    """
     agreement = open_document(envelope, "agreement", Agreement, exercise=exercise)
     _check_agreement_form(agreement)
+    current = before.newest if before else None
     if current is not None and agreement.version != current.version + 1:
         raise Conflict(
             "agreement.version",
@@ -290,13 +295,29 @@ def check_agreement(
     for member in agreement.members:
         charter = charters[member.party]
         try:
-            _check_power(agreement, charter, "agree", signed & charter.keys.keys())
+            keyids = signed & charter.keys.keys()
+            _check_power(agreement, charter, "agree", keyids)
+            if current is not None and current.member(member.party) is not None:
+                _check_power(current, charter, "agree", keyids)
+                if before is not None and _opens(agreement, before, member.party):
+                    _check_power(current, charter, "resume", keyids)
         except NotAuthorised as error:
             raise NotAuthorised(
                 "agreement.unsigned",
                 f"Expected the signature of {member.party}: {error.sentence}",
             ) from error
     return agreement
+
+
+def _opens(agreement: Agreement, before: Standing, party: str) -> bool:
+    """True if a version exempts kinds that were not exempt while the party has an order in force,
+    or to come."""
+    current = before.newest
+    exempt = {kind.id for kind in current.kinds if kind.exempt} if current else set()
+    orders: tuple[Order, ...] = (*before.orders, *before.coming)
+    return any(kind.exempt and kind.id not in exempt for kind in agreement.kinds) and any(
+        order.directive.issuer == party for order in orders
+    )
 
 
 def _check_agreement_form(agreement: Agreement) -> None:
@@ -342,32 +363,6 @@ def _check_known(code: str, value: str, known: Iterable[str], path: str) -> None
 
 
 # --- directives -------------------------------------------------------------------------------
-
-
-def widens(directive: Directive, standing: Standing) -> bool:
-    """True if the directive leaves open anything that one it supersedes had stopped or
-    conditioned. Exact for all values, also those nobody has used yet (``model.scope``)."""
-    stops = stops_of(directive)
-    conditions = conditions_of(directive)
-    for old_id in directive.supersedes:
-        old = standing.order(old_id)
-        if old is None:
-            continue
-        # A stop may become another stop of the same cells; nothing weaker will do.
-        if outside_all(old.stops, stops):
-            return True
-        for condition in old.conditions:
-            same = tuple(c.scope for c in conditions if c.template == condition.template)
-            if outside_all((condition.scope,), stops + same):
-                return True
-        # Whoever ends a stop sooner opens it: one without an end outlasts every end.
-        if old.directive.verb != "halt" and _ends_before(directive.end_ms, old.until_ms):
-            return True
-    return False
-
-
-def _ends_before(end_ms: int | None, until_ms: int | None) -> bool:
-    return end_ms is not None and (until_ms is None or end_ms < until_ms)
 
 
 def required_verbs(directive: Directive, standing: Standing) -> tuple[str, ...]:
@@ -519,24 +514,33 @@ def _check_scope(scope: Scope, agreement: Agreement, issuer: str, path: str) -> 
 
 
 def _check_supersedes(directive: Directive, standing: Standing) -> None:
-    known = (*standing.orders, *standing.coming, *standing.past)
-    if any(order.directive.id == directive.id for order in known):
+    mine = [
+        order
+        for order in (*standing.orders, *standing.coming, *standing.past)
+        if order.directive.issuer == directive.issuer
+    ]
+    if any(order.directive.id == directive.id for order in mine):
         raise Conflict("directive.replayed", f"Expected a new directive, got {directive.id} again.")
     for old_id in directive.supersedes:
-        old = standing.order(old_id)
-        if old is None:
-            raise Conflict(
-                "directive.superseded-unknown",
-                f"Expected a directive in force under supersedes, got {old_id}.",
-                path="$.supersedes",
-            )
-        if old.directive.issuer != directive.issuer:
+        old = standing.order(directive.issuer, old_id)
+        if old is not None:
+            if directive.verb in ("condition", "resume"):
+                check_whole(directive, old)
+            continue
+        others = {o.directive.issuer for o in standing.orders if o.directive.id == old_id}
+        if others:
             raise NotAuthorised(
                 "directive.superseded-foreign",
-                f"Expected an order of {directive.issuer}, got {old_id} of {old.directive.issuer}.",
+                f"Expected an order of {directive.issuer}, got {old_id} of "
+                f"{', '.join(sorted(others))}.",
                 hint="Each side ends its own orders only.",
                 path="$.supersedes",
             )
+        raise Conflict(
+            "directive.superseded-unknown",
+            f"Expected a directive in force under supersedes, got {old_id}.",
+            path="$.supersedes",
+        )
 
 
 def _check_span(directive: Directive, standing: Standing, at_ms: int) -> None:
@@ -620,18 +624,13 @@ def check_assurance(
 def check_withdrawal(
     envelope: Envelope, standing: Standing, *, at_ms: int, exercise: bool
 ) -> Withdrawal:
-    """A withdrawal counts if its giver's office with the power to assure signed it."""
+    """A withdrawal counts if its giver's office with the power to assure signed it, whatever is
+    known of the assurance: it only takes away, and it may come before what it takes back."""
     withdrawal = open_document(envelope, "withdrawal", Withdrawal, exercise=exercise)
     agreement = standing.agreement
     if agreement is None or agreement.id != withdrawal.agreement:
         raise Conflict("agreement.not-in-force", f"Expected agreement {withdrawal.agreement}.")
     charter = _charter_of(standing, withdrawal.giver, at_ms)
-    found = next((p for p in standing.promises if p.assurance.id == withdrawal.assurance), None)
-    if found is None or found.assurance.giver != withdrawal.giver:
-        raise Conflict(
-            "assurance.unknown",
-            f"Expected an assurance of {withdrawal.giver} in force, got {withdrawal.assurance}.",
-        )
     signed = signers(envelope, keys_of(charter).values())
     _check_power(agreement, charter, "assure", signed)
     _check_office(agreement, charter, ("assure", withdrawal.office), signed)

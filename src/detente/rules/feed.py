@@ -433,28 +433,47 @@ def review(
     return replace(feed, grants=grants, stays=stays), clock_us
 
 
-def offer_again(feed: Feed, handling: int, seq: int, *, end: int, base_us: int) -> tuple[Feed, int]:
-    """One entry behind the mark that its reader was not given after all is given late.
+def offer_again(
+    feed: Feed, entries: Iterable[tuple[int, int]], *, end: int, base_us: int
+) -> tuple[Feed, int]:
+    """Entries (handling, sequence number) behind the mark that their reader was not given after
+    all are given late.
 
-    Refused with ``Missing`` if the entry does not stand as given, with ``Conflict`` if it may not
-    be read now. ``end``, ``base_us`` and what is returned are as for ``change``.
+    Refused with ``Missing`` if one does not stand as given, with ``Conflict`` if one may not be
+    read now. ``end``, ``base_us`` and what is returned are as for ``change``.
     """
-    if state_of(feed, handling, seq) != "given":
-        raise Missing("feed.again", f"Expected an entry that counts as given, got entry {seq}.")
-    if not readable(feed, handling, seq):
-        raise Conflict("feed.again.stopped", f"Expected a readable handling, got {handling}.")
+    entries = sorted(set(entries))
+    for handling, seq in entries:
+        if state_of(feed, handling, seq) != "given":
+            raise Missing("feed.again", f"Expected an entry that counts as given, got {seq}.")
+        if not readable(feed, handling, seq):
+            raise Conflict("feed.again.stopped", f"Expected a readable handling, got {handling}.")
     _check_base(feed, base_us)
-    reviewed = False
     grants: list[Grant] = []
+    spans: dict[bool, list[Span]] = {False: [], True: []}
     for grant in _closed(feed.grants, end):
-        if handling in grant.handlings and grant.a <= seq < grant.b:
-            reviewed = grant.late is not None and grant.late.reviewed
-            grants += without(grant, [(handling, seq, seq + 1)])
-        else:
-            grants.append(grant)
-    late, clock_us = _given_late([(handling, seq, seq + 1)], end, base_us, reviewed=reviewed)
+        out = [(h, s, s + 1) for h, s in entries if h in grant.handlings and grant.a <= s < grant.b]
+        spans[grant.late is not None and grant.late.reviewed] += out
+        grants += _less(grant, out)
+    late: list[Grant] = []
+    for reviewed, some in spans.items():
+        made, base_us = _given_late(some, end, base_us, reviewed=reviewed)
+        late += made
     live = replace(feed.grants[-1], a=end)
-    return replace(feed, grants=joined((*grants, *late, live))), clock_us
+    return replace(feed, grants=joined((*grants, *late, live))), base_us
+
+
+def _less(grant: Grant, out: Sequence[Span]) -> list[Grant]:
+    """The grant without these ranges: disjoint, in order for each handling, any number of them."""
+    if not out:
+        return [grant]
+    left: list[Span] = [(h, grant.a, grant.b) for h in grant.handlings - {h for h, _, _ in out}]
+    behind = dict.fromkeys((h for h, _, _ in out), grant.a)
+    for h, a, b in out:
+        left.append((h, behind[h], a))
+        behind[h] = b
+    left += [(h, a, grant.b) for h, a in behind.items()]
+    return [replace(grant, a=a, b=b, handlings=handlings) for a, b, handlings in swept(left)]
 
 
 # --- asking ------------------------------------------------------------------------------------

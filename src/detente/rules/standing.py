@@ -116,13 +116,15 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force under one agreement at ``at_ms``.
 
-    ``orders`` and ``promises`` hold only what is in force now; ``coming`` the directives whose
-    start is still to come; ``past`` the ids of directives that are over. ``next_ms`` is the next
-    instant at which the standing changes by the clock alone; nothing may be released at or past
-    it without folding again. ``digest`` is the same on both sides.
+    ``orders`` and ``promises`` hold only what is in force now; ``coming`` and ``promised`` the
+    directives and assurances whose start is still to come; ``past`` the directives that are over.
+    ``next_ms`` is the next instant at which the standing changes by the clock alone; nothing may be
+    released at or past it without folding again. ``newest`` is the newest version of the agreement
+    that is known, also where its term has not begun. ``digest`` is the same on both sides.
     """
 
     agreement: Agreement | None
+    newest: Agreement | None
     agreement_digest: str
     opened_ms: int | None
     agreement_in_force: bool
@@ -131,13 +133,21 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     coming: tuple[Order, ...]
     past: tuple[Order, ...]
     promises: tuple[Promise, ...]
+    promised: tuple[Promise, ...]
     at_ms: int
     next_ms: int | None
     digest: str
 
-    def order(self, directive_id: str) -> Order | None:
-        """The order of that id that is in force, or None."""
-        return next((o for o in self.orders if o.directive.id == directive_id), None)
+    def order(self, issuer: str, directive_id: str) -> Order | None:
+        """The issuer's order of that id that is in force, or None."""
+        return next(
+            (
+                one
+                for one in self.orders
+                if (one.directive.issuer, one.directive.id) == (issuer, directive_id)
+            ),
+            None,
+        )
 
     def charter(self, party: str) -> Charter | None:
         """The newest charter of a party, or None if none was recorded."""
@@ -167,16 +177,13 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
     acts = list(acts)
     known = [act for act in acts if act.at_ms <= at_ms]
     charters: dict[str, CharterSet] = {}
-    opened: AgreementOpened | None = None
     for act in known:
         if isinstance(act, CharterSet):
             before = charters.get(act.charter.party)
             if before is None or before.charter.version < act.charter.version:
                 charters[act.charter.party] = act
-        elif isinstance(act, AgreementOpened) and (
-            opened is None or opened.agreement.version < act.agreement.version
-        ):
-            opened = act
+    versions = [act for act in known if isinstance(act, AgreementOpened)]
+    opened = _version_at(versions, at_ms)
     orders = _orders([act for act in known if isinstance(act, DirectiveEffect)])
     promises = _promises(known)
     agreement = opened.agreement if opened else None
@@ -185,11 +192,12 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
     valid = tuple(p for p in promises if _within(p.since_ms, p.until_ms, at_ms))
     instants = [t for o in orders for t in (o.since_ms, o.until_ms) if t is not None]
     instants += [t for p in promises for t in (p.since_ms, p.until_ms)]
-    instants += [agreement.from_ms, agreement.until_ms] if agreement else []
+    instants += [t for v in versions for t in (v.agreement.from_ms, v.agreement.until_ms)]
     # A partner's clock may run a little ahead; its act counts when ours gets there.
     instants += [act.at_ms for act in acts]
     return Standing(
         agreement=agreement,
+        newest=max((v.agreement for v in versions), key=lambda one: one.version, default=None),
         agreement_digest=opened.digest if opened else "",
         opened_ms=opened.at_ms if opened else None,
         agreement_in_force=alive,
@@ -198,6 +206,7 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
         coming=tuple(o for o in orders if o.since_ms > at_ms),
         past=tuple(o for o in orders if o.until_ms is not None and o.until_ms <= at_ms),
         promises=valid,
+        promised=tuple(p for p in promises if at_ms < p.since_ms < p.until_ms),
         at_ms=at_ms,
         next_ms=min((t for t in instants if t > at_ms), default=None),
         digest=_digest(opened, in_force, valid, alive=alive),
@@ -227,30 +236,40 @@ def fold_named(
     return fold(taken, at_ms)
 
 
+def _version_at(versions: Iterable[AgreementOpened], at_ms: int) -> AgreementOpened | None:
+    """The newest version whose term has begun; before the first has, the newest of all. So an
+    older version stands until the newer begins, and no day lies between them."""
+    return max(
+        versions,
+        key=lambda one: (one.agreement.from_ms <= at_ms, one.agreement.version),
+        default=None,
+    )
+
+
 def _within(since_ms: int, until_ms: int | None, at_ms: int) -> bool:
     return since_ms <= at_ms and (until_ms is None or at_ms < until_ms)
 
 
 def _orders(effects: list[DirectiveEffect]) -> list[Order]:
-    since = {
-        effect.directive.id: max(effect.at_ms, effect.directive.start_ms or 0) for effect in effects
-    }
+    since = {effect.digest: max(effect.at_ms, effect.directive.start_ms or 0) for effect in effects}
     # The instant at which a directive takes force is the instant at which those it supersedes
-    # end: one number serves both, so no millisecond lies between them (R10).
-    ended: dict[str, int] = {}
+    # end: one number serves both, so no millisecond lies between them (R10). An id is its
+    # issuer's: nobody's order ends another's, whatever it is called.
+    ended: dict[tuple[str, str], int] = {}
     for effect in effects:
         for old in effect.directive.supersedes:
-            start = since[effect.directive.id]
-            ended[old] = min(start, ended.get(old, start))
+            start, place = since[effect.digest], (effect.directive.issuer, old)
+            ended[place] = min(start, ended.get(place, start))
     orders = []
-    for effect in sorted(effects, key=lambda e: (since[e.directive.id], e.directive.id)):
+    for effect in sorted(effects, key=lambda e: (since[e.digest], e.directive.id, e.digest)):
         directive = effect.directive
-        ends = [t for t in (directive.end_ms, ended.get(directive.id)) if t is not None]
+        end_ms = ended.get((directive.issuer, directive.id))
+        ends = [t for t in (directive.end_ms, end_ms) if t is not None]
         orders.append(
             Order(
                 directive=directive,
                 digest=effect.digest,
-                since_ms=since[directive.id],
+                since_ms=since[effect.digest],
                 until_ms=min(ends, default=None),
                 stops=tuple(replace(box, act=ANY) for box in stops_of(directive)),
                 conditions=tuple(
@@ -263,10 +282,11 @@ def _orders(effects: list[DirectiveEffect]) -> list[Order]:
 
 
 def _promises(acts: list[Act]) -> list[Promise]:
-    withdrawn: dict[str, int] = {}
+    withdrawn: dict[tuple[str, str], int] = {}
     for act in acts:
         if isinstance(act, AssuranceWithdrawn):
-            withdrawn.setdefault(act.withdrawal.assurance, act.at_ms)
+            place = (act.withdrawal.giver, act.withdrawal.assurance)
+            withdrawn[place] = min(act.at_ms, withdrawn.get(place, act.at_ms))
     promises = []
     for act in acts:
         if isinstance(act, AssuranceGiven):
@@ -276,7 +296,9 @@ def _promises(acts: list[Act]) -> list[Promise]:
                     assurance=act.assurance,
                     digest=act.digest,
                     since_ms=max(act.at_ms, act.assurance.from_ms),
-                    until_ms=min(until, withdrawn.get(act.assurance.id, until)),
+                    until_ms=min(
+                        until, withdrawn.get((act.assurance.giver, act.assurance.id), until)
+                    ),
                 )
             )
     return sorted(promises, key=lambda p: (p.since_ms, p.assurance.id))

@@ -13,7 +13,7 @@ import pytest
 import detente.node
 from detente.errors import Conflict, Missing, Unavailable
 from detente.faces.documents import new_envelope
-from detente.gateway.book import Book
+from detente.gateway.book import Book, latest_us
 from detente.gateway.gather import PageAsk
 from detente.node import CLOCK_BEHIND_MS_MAX, open_clock
 from detente.proof import Envelope, add_signature
@@ -321,6 +321,23 @@ def test_acts_count_after_a_restart_with_a_clock_that_is_behind(
             assert len(book.standing(AGREEMENT, book.now_ms()).orders) == 1
 
     play(tmp_path, story)
+
+
+def test_node_starts_though_very_much_was_given_late(tmp_path: Path) -> None:
+    """Times in feeds run ahead of the clock then; what the node has written down does not."""
+
+    async def story(world: World) -> None:
+        await world.publish("B", "VI", "B-NAV")
+        site = world.sites["B"]
+        ahead_us = world.clock.now_us() + 100 * CLOCK_BEHIND_MS_MAX * 1000
+        key = f"{AGREEMENT}/{collection_of('B')}"
+        await site.store.write(lambda tx: tx.move_clock(key, ahead_us))
+        latest = await site.store.read(latest_us)
+        assert latest <= world.clock.now_us()
+        await world.publish("B", "VI", "B-NAV")
+        assert len(await world.read()) == 2
+
+    play(tmp_path, story, checked=False)
 
 
 def test_clock_that_is_far_behind_starts_no_node(

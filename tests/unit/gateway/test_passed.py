@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from detente.gateway.deliver import Nothing
+from detente.gateway import passed
+from detente.gateway.deliver import Nothing, Ready
 from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.gateway.recall import RecallAsk, Recalls
@@ -144,7 +145,7 @@ def test_older_version_stays_passed_over_when_the_newer_is_given(tmp_path: Path)
         await publish(world, NEW, 2024)
         reader = Reader(world)
         assert await reader.read() == ["2030"]
-        assert await noted(world) == [2]  # the newest of the three
+        assert await noted(world) == [2]  # the newest of the three, all of one kind
         assert not await world.sites["B"].orders.tick()
         assert await reader.rest() == ["2024"]
         await world.sites["B"].orders.tick()
@@ -192,5 +193,84 @@ def test_what_is_looked_after_waits_out_a_stop_and_a_restart(tmp_path: Path) -> 
         while await reader.site.orders.tick():
             pass
         assert await reader.rest() == ["2021"]
+
+    play(tmp_path, story, checked=False)
+
+
+def test_page_that_is_open_still_has_given_nothing(tmp_path: Path) -> None:
+    """A first connection hangs with the older version, a second passes it over; one is cut."""
+
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        await publish(world, OLD, 2021)
+        ask = PageAsk(
+            agreement=AGREEMENT,
+            collection=collection_of("B"),
+            party=READER,
+            reader="k-client",
+            after_us=0,
+            limit=1,
+            versions=LAST,
+        )
+        hanging = await site.delivery.page(ask, whole)
+        assert isinstance(hanging, Ready)
+        await publish(world, OTHER, 2030)
+        await publish(world, NEW, 2022, "VT")
+        reader = Reader(world)
+        assert await reader.read() == ["2030"]
+        await is_stopped(world)
+        await site.orders.tick()
+        assert await noted(world) == [0]
+        site.delivery.ended(hanging.page, hanging.gathered, ask, complete=False)
+        await site.outcomes.flush()
+        while await site.orders.tick():
+            pass
+        assert await reader.rest() == ["2021"]
+
+    play(tmp_path, story, checked=False)
+
+
+def test_of_several_passed_over_the_newest_that_may_be_read_comes(tmp_path: Path) -> None:
+    """Two newer ones of other kinds are stopped: the third is the last that the reader may have."""
+
+    async def story(world: World) -> None:
+        await publish(world, OLD, 2020)
+        await publish(world, OLD, 2021)
+        await publish(world, OLD, 2022, "FI")
+        await publish(world, OTHER, 2030)
+        await publish(world, NEW, 2023, "VT")
+        reader = Reader(world)
+        assert await reader.read() == ["2030"]
+        assert await noted(world) == [1, 2]
+        await world.suspend("B", kinds=("FI", "VT"), direction="out")
+        while await world.sites["B"].orders.tick():
+            pass
+        assert await reader.rest() == ["2021"]
+        fresh = Reader(world, limit=10)
+        assert await fresh.rest() == ["2030", "2021"]
+
+    play(tmp_path, story, checked=False)
+
+
+def test_many_are_offered_again_in_a_few_turns_and_one_look_at_each_feed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: World) -> None:
+        names = [f"infrastructure--{n:08d}-0000-4000-8000-000000000000" for n in range(10, 40)]
+        for name in names:
+            await publish(world, name, 2021)
+        await publish(world, OTHER, 2030)
+        for name in names:
+            await publish(world, name, 2022, "VT")
+        reader = Reader(world)
+        assert await reader.read() == ["2030"]
+        await is_stopped(world)
+        seen = []
+        decode = passed.decode_feed
+        monkeypatch.setattr(passed, "decode_feed", lambda value: seen.append(1) or decode(value))
+        while await world.sites["B"].orders.tick():
+            pass
+        assert len(seen) < 10
+        assert len(await reader.rest()) == len(names)
 
     play(tmp_path, story, checked=False)

@@ -148,6 +148,23 @@ def test_each_verb_needs_its_own_power(verb: str, names: tuple[str, ...], code: 
 
 
 @pytest.mark.parametrize(
+    ("office", "names", "code"),
+    [
+        ("duty", ("duty",), "ok"),
+        ("head", ("duty",), "authority.office"),
+        ("nobody", ("duty",), "authority.office"),
+        ("node", ("duty", "node"), "authority.office"),
+        ("head", ("duty", "ben"), "authority.office"),
+    ],
+)
+def test_order_is_shown_as_the_office_that_signed_it_with_the_power(
+    office: str, names: tuple[str, ...], code: str
+) -> None:
+    halt = directive("H1", "halt", office=office, end_ms=AT + 50, review_ms=None)
+    assert enacted(halt, *names) == code
+
+
+@pytest.mark.parametrize(
     ("at_ms", "code"),
     [(1_499, "directive.window"), (1_500, "ok"), (2_499, "ok"), (2_500, "directive.window")],
 )
@@ -267,6 +284,22 @@ def test_order_without_an_end_is_not_ended_by_one_that_ends_soon(
     order = directive("D2", end_ms=end_ms, supersedes=("D1",))
     assert widens(order, on) is wider
     assert enacted(order, *HEADS, on=on) == ("authority.quorum" if wider else "ok")
+
+
+def test_stop_of_everything_does_not_take_the_place_of_one_that_names_what_is_exempt() -> None:
+    """Safety of life is stopped by name only: the wider words stop less of it."""
+    named = directive("D1", scope=Scope(kind=Choice.of("SL", "VI")))
+    on = standing(effect(named, AT))
+    wide = directive("D2", scope=Scope(), supersedes=("D1",))
+    same = directive("D2", scope=Scope(kind=Choice.of("SL", "VI", "VT")), supersedes=("D1",))
+    assert (widens(wide, on), widens(same, on)) == (True, False)
+    asked = (Condition(template="AS", scope=Scope(kind=Choice.of("SL"))),)
+    on = standing(effect(directive("D1", "condition", conditions=asked), AT))
+    loose = (Condition(template="AS", scope=Scope()),)
+    assert widens(directive("D2", "condition", conditions=loose, supersedes=("D1",)), on)
+    # Neither stops it, so nothing is opened.
+    on = standing(effect(directive("D1", scope=Scope()), AT))
+    assert not widens(wide, on)
 
 
 def test_quorum_may_end_a_halt_earlier_by_a_stop_of_the_same_cells() -> None:

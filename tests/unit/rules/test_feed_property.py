@@ -214,23 +214,25 @@ class FeedMachine(RuleBasedStateMachine):
         pages = [page for r in self.readers for page in (r.in_flight, r.to_receipt) if page]
         under_way = {seq for page in pages for seq in page.seqs}
         given = [row.seq for row in self.naive.rows if row.shown == "given"]
-        seq = data.draw(st.sampled_from(given) if given else st.integers(0, self.shelf.end - 1))
-        if seq in under_way:
+        some = st.sampled_from(given) if given else st.integers(0, self.shelf.end - 1)
+        seqs = sorted(data.draw(st.frozensets(some, min_size=1, max_size=3)))
+        if set(seqs) & under_way:
             return
         self.now_us += gap
         base_us = max(self.now_us, self.shelf.next_us)
-        result = self.naive.offer_again(seq)
+        result = self.naive.offer_again(seqs)
         try:
             self.feed, self.shelf.next_us = offer_again(
-                self.feed, self.shelf.handlings[seq], seq, end=self.shelf.end, base_us=base_us
+                self.feed,
+                [(self.shelf.handlings[seq], seq) for seq in seqs],
+                end=self.shelf.end,
+                base_us=base_us,
             )
             assert result == "done"
             for reader in self.readers:
-                reader.got = [one for one in reader.got if one != seq]
-        except Missing:
-            assert result == "missing"
-        except Conflict:
-            assert result == "conflict"
+                reader.got = [one for one in reader.got if one not in seqs]
+        except (Missing, Conflict):
+            assert result == "refused"
 
     # --- the partner's side ---
 
