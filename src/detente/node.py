@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -78,16 +79,19 @@ CLOCK_BEHIND_MS_MAX = 60_000
 
 
 class RunningClock:
-    """The one clock. It never goes back: neither while the node runs nor, by ``floor_us``, behind
-    what the node has written down before."""
+    """The one clock. It never goes back: neither while the node runs, whichever of its threads
+    asks, nor, by ``floor_us``, behind what the node has written down before."""
 
     def __init__(self, floor_us: int = 0) -> None:
         self._last = floor_us
+        self._shift = 0
+        self._asked = threading.Lock()
 
     def now_us(self) -> int:
-        """Microseconds since 1970, UTC."""
-        self._last = max(self._last, time.time_ns() // 1000)
-        return self._last
+        """Microseconds since 1970, UTC; in an exercise, as it was set."""
+        with self._asked:
+            self._last = max(self._last, time.time_ns() // 1000 + self._shift)
+            return self._last
 
 
 class ExerciseClock(RunningClock):
@@ -97,11 +101,6 @@ class ExerciseClock(RunningClock):
         super().__init__(floor_us)
         self._store = store
         self._shift = set_us - at_real_us if set_us else 0
-
-    def now_us(self) -> int:
-        """Microseconds since 1970 in the exercise."""
-        self._last = max(self._last, time.time_ns() // 1000 + self._shift)
-        return self._last
 
     async def set_us(self, now_us: int) -> None:
         """Set the clock forwards; kept on disk before it holds."""

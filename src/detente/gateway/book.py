@@ -38,7 +38,7 @@ from detente.rules.standing import (
     fold,
 )
 
-__all__ = ["Book", "Identity", "acts_key", "collection_key", "latest_us", "split_key"]
+__all__ = ["Book", "Identity", "acts_key", "collection_key", "latest_us", "newest_ms", "split_key"]
 
 #: What the commitment of a publish or page entry opens to: the Merkle root over item digests.
 ROOT_MEDIA = "application/vnd.detente.root"
@@ -194,13 +194,18 @@ def _all_acts(view: View) -> list[tuple[ActRow, DocumentRow]]:
     return found
 
 
+def newest_ms(view: View, log: str) -> int:
+    """The time of a ledger's last entry, 0 if it has none; no entry before it has a later one."""
+    size = view.log_size(log)
+    return decode(view.entry(log, size - 1), Entry).at if size else 0
+
+
 def latest_us(view: View) -> int:
     """The latest instant that this node has written down, in microseconds: of its ledgers' newest
     entries and of the collections' newest times. What a partner says of its own clock is not
     among them."""
-    entries = [decode(view.entry(log, view.log_size(log) - 1), Entry) for log in view.logs()]
     keys = {row.collection for row in view.feeds("")}
-    times = [entry.at * 1000 for entry in entries]
+    times = [newest_ms(view, log) * 1000 for log in view.logs()]
     return max((*times, *(view.collection(key).last_us for key in keys)), default=0)
 
 

@@ -96,6 +96,7 @@ class Replay:
             found: list[Entry] = []
             self._copied.tried(where, lambda d=data, f=found: f.append(decode(d, Entry)))  # type: ignore[misc]  # a lambda with defaults
             if found:
+                self._copied.tried(where, lambda e=found[0]: self._check_time(e))  # type: ignore[misc]  # a lambda with defaults
                 self._copied.tried(where, lambda e=found[0], n=number: self._take(e, n))  # type: ignore[misc]  # a lambda with defaults
 
     def report(self, size: int, cosigned: int) -> LedgerReport:
@@ -114,6 +115,17 @@ class Replay:
 
     def _read_openings(self, name: str) -> None:
         self._openings = msgspec.json.decode(self._copied.read(name), type=dict[str, str])
+
+    def _check_time(self, entry: Entry) -> None:
+        """Times never go back. Else a page after an order could seem to have stood under what was
+        before the order, or behind its end, and an order to have come before a page that it was
+        too late for."""
+        before, self._last_ms = self._last_ms, max(self._last_ms, entry.at)
+        if entry.at < before:
+            raise Invalid(
+                "record.earlier",
+                f"Expected an entry at or after {before}, as one before it, got {entry.at}.",
+            )
 
     def _take(self, entry: Entry, number: int) -> None:
         use = entry.verb or "" if entry.act == "peer.act" else _USE_OF_ACT.get(entry.act)
@@ -163,7 +175,6 @@ class Replay:
         if use not in checks:
             tried(where, lambda: self._check_newest(entry, self._at(entry.at).agreement))
         self._acts.append(act)
-        self._last_ms = max(self._last_ms, entry.at)
         self._standing = None
         if isinstance(act, CharterSet):
             newest = self._newest.get(act.charter.party)
@@ -331,13 +342,6 @@ class Replay:
             entry.verb or "",
         )
         self.items += entry.count or 0
-        if entry.at < self._last_ms:
-            # Else a page after an order could seem to have stood under what was before it.
-            raise Invalid(
-                "record.page-earlier",
-                f"Expected a page at or after {self._last_ms}, as the act before it, got "
-                f"{entry.at}.",
-            )
         if self._at(entry.at).digest != entry.standing:
             raise Invalid(
                 "record.page-standing",

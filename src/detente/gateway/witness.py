@@ -166,7 +166,10 @@ class Witness:
             address, "/witness/add-checkpoint", encode_add_checkpoint(request)
         )
         lines = parse_note(note.text.encode() + b"\n" + answer).lines
-        both = Note(note.text, (*note.lines, *lines))
+        # Of the answer the one line that is the witness's: the others say nothing, and would stand
+        # in the record for good.
+        named = [line for line in lines if (line[0], line[1][:4]) == (vkey.name, vkey.hint)]
+        both = Note(note.text, (*note.lines, *named[:1]))
         verify_cosignature(both, vkey)
         size = parse_checkpoint(note.text).size
 

@@ -22,7 +22,16 @@ from detente.proof.checkpoint import (
     verify_cosignature,
     witness_step,
 )
-from detente.proof.envelope import Envelope, Signature, add_signature, decode, pae, sign, signers
+from detente.proof.envelope import (
+    Envelope,
+    Signature,
+    add_signature,
+    decode,
+    only_signed_by,
+    pae,
+    sign,
+    signers,
+)
 from detente.proof.keys import Ed25519Signer, P256Signer, PublicKey, Signer, load_private_key
 from detente.proof.sealed import check_commitment, commit
 from detente.proof.tree import (
@@ -81,6 +90,7 @@ __all__ = [
     "leaf_hash",
     "load_private_key",
     "node_hash",
+    "only_signed_by",
     "pae",
     "parse_add_checkpoint",
     "parse_checkpoint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from detente.proof import (
     verify_cosignature,
 )
 from detente.testing import World
-from detente.testing.parts import AGREEMENT
+from detente.testing.parts import AGREEMENT, Fault
 from tests.unit.gateway.kit import play
 
 ROOT = hashlib.sha256(b"another history").digest()
@@ -231,6 +232,29 @@ def test_cosignature_that_does_not_verify_is_not_kept(tmp_path: Path) -> None:
             assert (await world.sync("B")).cosigned is None
             assert await site.store.read(lambda view: view.cosignatures(log)) == before
         world.sites["W"].answer = honest  # type: ignore[method-assign]  # an honest one again
+
+    play(tmp_path, story)
+
+
+def test_of_a_cosignature_only_the_witness_own_line_is_kept(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        site, honest = world.sites["B"], world.sites["W"].answer
+        log = site.book.me.log_of(AGREEMENT)
+        junk = "\u2014 nobody.example/witness " + base64.b64encode(bytes(76)).decode() + "\n"
+
+        async def more(path: str, body: bytes, fault: Fault | None) -> bytes | None:
+            found = await honest(path, body, fault)
+            if found is None or not path.endswith("add-checkpoint"):
+                return found
+            return junk.encode() + found + found + junk.encode()
+
+        world.sites["W"].answer = more  # type: ignore[method-assign]  # a witness that says more
+        await world.publish("B", "VI", "B-NAV")
+        assert (await world.sync("B")).cosigned
+        kept = await site.store.read(lambda view: view.cosignatures(log))
+        assert kept is not None
+        names = [name for name, _ in parse_note(kept[1]).lines]
+        assert names == [log, "w.example/witness"]
 
     play(tmp_path, story)
 
