@@ -360,12 +360,22 @@ class Node:
                 log.error("tick", code=error.code, sentence=error.sentence)
                 if isinstance(error, Broken):
                     self.gate.shut(error)
-            self.link_work.begin(self.clock.now_us())
+            except Exception as error:  # likewise, whatever it was
+                log.error("unforeseen", use="tick", exc_info=error)
+            try:
+                self.link_work.begin(self.clock.now_us())
+            except Exception as error:  # no link's state may end the look at the clock
+                log.error("unforeseen", use="links", exc_info=error)
 
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(self.config.sync_ms / 1000)
-            await self.exchange.sync_all()
+            try:
+                await self.exchange.sync_all()
+            except DetenteError as error:
+                log.error("sync", code=error.code, sentence=error.sentence)
+            except Exception as error:  # else nothing would be exchanged any more
+                log.error("unforeseen", use="sync", exc_info=error)
 
     async def stop(self) -> None:
         """End what runs beside and close the store."""

@@ -88,6 +88,8 @@ class Book:
         self.me = identity
         self._acts: dict[str, list[Act]] = {}
         self._charters: dict[str, CharterSet] = {}
+        #: How many charters and versions of agreements are known; grows whenever one is learnt.
+        self.papers = 0
 
     def now_ms(self) -> int:
         """The clock in milliseconds."""
@@ -99,13 +101,14 @@ class Book:
         """Read every act from the store. An act whose document is gone or of no known use means
         that the standing cannot be known: raises ``Broken``."""
         rows = await self.store.read(_all_acts)
-        self._acts, self._charters = {}, {}
+        self._acts, self._charters, self.papers = {}, {}, 0
         for row, document in rows:
             self.learn(row, decode_envelope(document.envelope))
 
     def learn(self, row: ActRow, envelope: Envelope) -> None:
         """Take a recorded act into memory."""
         act = act_of(row, envelope)
+        self.papers += isinstance(act, CharterSet | AgreementOpened)
         if isinstance(act, CharterSet) and not row.agreement:
             known = self._charters.get(row.party)
             if known is None or known.charter.version < act.charter.version:

@@ -53,7 +53,7 @@ class Desk:
                 f"Expected a request `{what}` to {self._book.me.party}, got `{request.what}` "
                 f"to {request.to}.",
             )
-        self._partners.check_node_key(envelope, request.sender)
+        self._partners.check_sender(envelope, request.sender)
         await self._book.store.write(lambda tx: self._take_serial(tx, request))
         return request
 
