@@ -443,7 +443,7 @@ class OtherSize(Conflict):
     with ``text/x.tlog.size``); by that one it may be asked again."""
 
     def __init__(self, size: int) -> None:
-        super().__init__("witness.size", f"Expected growth from the size {size}, got another.")
+        super().__init__("peer.answer", f"Expected success, got another size: {size}.")
         self.size = size
 
 

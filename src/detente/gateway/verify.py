@@ -11,6 +11,9 @@ Checked, and every fault named with its place:
 - every act in a ledger has its document, and counts by the rules that the node itself goes by
   (``replay``): agreements signed by all their parties, directives, assurances and withdrawals by
   the offices that have the power and in the numbers it takes;
+- the node's own ledger has anchored, from time to time, heads with which the others begin: what
+  was written before the last of them was not written anew;
+- every standing that was entered follows from the acts before it;
 - a partner's act stands in the partner's ledger as this one says, where the copy has the proof;
 - the times of a ledger's entries never go back;
 - every page was released under the standing that follows, at its instant, from the acts before
@@ -29,6 +32,7 @@ back, for that is known from contents alone; and that clocks were right.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 
@@ -59,6 +63,7 @@ from detente.proof import (
     pae,
     parse_checkpoint,
     parse_note,
+    prefix_roots,
     root_of,
     split_bundle,
     tile_path,
@@ -201,6 +206,7 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
     reports: list[LedgerReport] = []
     node: Replay | None = None
     seen: set[str] = set()
+    held: dict[str, _Held] = {}
     for place in sorted(checker.index.ledgers, key=lambda place: bool(place.agreement)):
         if place.origin in seen:
             checker.fault(place.folder, "record.ledger-again", f"Expected {place.origin} once.")
@@ -213,6 +219,7 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
         _check_tiles(checker, place.folder, leaves)
         replay = Replay(checker, place, node if place.agreement else None)
         replay.run(entries)
+        held[place.origin] = _Held(leaves, replay.times)
         if not place.agreement:
             node = replay
             _accept(checker, found, node)
@@ -220,7 +227,44 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
         reports.append(replay.report(len(leaves), cosigned))
     if node is None:
         checker.fault(INDEX_NAME, "record.ledger-missing", "Expected the node's own ledger.")
+    else:
+        _check_anchors(checker, node, held)
     return tuple(reports)
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A ledger of the copy: its leaves, and the latest time up to each entry."""
+
+    leaves: list[bytes]
+    times: list[int]
+
+
+def _check_anchors(checker: Copied, node: Replay, held: Mapping[str, _Held]) -> None:
+    """Each head that the node's own ledger has anchored is one that the ledger it names begins
+    with, and had been written by then."""
+    sizes: dict[str, list[int]] = {}
+    for _, _, saw in node.anchors:
+        sizes.setdefault(saw.origin, []).append(saw.size)
+    roots = {
+        origin: prefix_roots(held[origin].leaves, wanted)
+        for origin, wanted in sizes.items()
+        if origin in held
+    }
+    for number, at_ms, saw in node.anchors:
+        where = f"{node.folder} entry {number}"
+        root = roots.get(saw.origin, {}).get(saw.size)
+        if root is None:
+            checker.fault(
+                where,
+                "record.anchor",
+                f"Expected {saw.size} entries of {saw.origin} in the copy, got fewer or none.",
+            )
+        elif base64.b64encode(root).decode() != saw.root:
+            checker.fault(where, "record.anchor", f"Expected a head that {saw.origin} begins with.")
+        elif saw.size and held[saw.origin].times[saw.size - 1] > at_ms:
+            checker.fault(
+                where, "record.anchor", f"Expected entries of {saw.origin} from before the anchor."
+            )
 
 
 def _own_charter(checker: Copied, found: dict[str, Charter]) -> Charter | None:

@@ -17,7 +17,7 @@ from detente.faces.documents import key_card, new_envelope
 from detente.gateway import replay
 from detente.gateway.copied import FAULTS_MAX
 from detente.gateway.verify import Report, verify_record
-from detente.model import Assurance, Charter, Entry, Key, Withdrawal, decode, digest
+from detente.model import Assurance, Charter, Entry, Head, Key, Withdrawal, decode, digest
 from detente.model.transfer import Receipt
 from detente.ports import Tx
 from detente.proof import (
@@ -29,6 +29,7 @@ from detente.proof import (
     add_signature,
     encode_proof,
     leaf_hash,
+    root_of,
     sign_checkpoint,
 )
 from detente.proof import decode as decode_envelope
@@ -782,6 +783,99 @@ def test_a_page_under_another_standing_than_that_of_its_instant_is_named(made: M
     report = checked(forged.whole())
     assert named(report, honest) == []
     assert named(report, number) == ["record.page-standing"]
+
+
+# --- standings and anchors ----------------------------------------------------------------------
+
+
+def test_a_standing_that_does_not_follow_from_the_acts_is_named(made: Made) -> None:
+    world, forged = made[0], forger(made)
+    other = world.sites["B"].book.standing(AGREEMENT, 0).digest
+    number = forged.find("standing")
+    forged.change(number, standing=other)
+    assert named(checked(forged.whole()), number) == ["record.standing"]
+
+
+def test_a_standing_that_the_clock_changes_before_it_is_entered_holds(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.suspend("B", kinds=("PE",), lasts_ms=1_000)
+        world.clock.advance(997)
+        site = world.sites["B"]
+        write = site.store.write
+        writes = []
+
+        async def late(work: Callable[[Tx], Any]) -> Any:
+            writes.append(world.now_ms())
+            if len(writes) == 2:  # the act is written; its standing waits
+                world.clock.advance(7)
+            return await write(work)
+
+        site.store.write = late  # type: ignore[method-assign]  # somebody else is before it
+        await world.suspend("B", kinds=("SL",))
+        site.store.write = write  # type: ignore[method-assign]  # nobody is any more
+        assert len(writes) >= 2
+        await world.advance(10)
+
+    _, files = recorded(tmp_path, story, known=False)
+    assert not checked(files).faults
+
+
+def last_anchor(forged: Forger) -> tuple[int, Head]:
+    number = forged.find("anchor", "")
+    saw = decode(forged.entries("")[number], Entry).saw
+    assert saw is not None
+    return number, saw
+
+
+def test_a_ledger_written_anew_before_an_anchor_is_named(made: Made) -> None:
+    forged = forger(made)
+    number, saw = last_anchor(forged)
+    publish = forged.find("publish")
+    assert publish < saw.size
+    forged.change(publish, count=7)
+    forged.drop(f"{forged.folder()}/checkpoint.cosigned")
+    assert named(checked(forged.whole()), number, forged.folder("")) == ["record.anchor"]
+
+
+def test_an_anchor_of_a_head_that_never_was_is_named(made: Made) -> None:
+    _, saw = last_anchor(forger(made))
+    for fields in (
+        {"root": base64.b64encode(bytes(32)).decode()},
+        {"size": saw.size - 1},
+        {"size": len(forger(made).entries()) + 1},
+        {"origin": "b.example/detente/A9"},
+    ):
+        forged = forger(made)
+        number, _ = last_anchor(forged)
+        forged.change(number, "", saw=msgspec.structs.replace(saw, **fields))
+        faults = named(checked(forged.whole()), number, forged.folder(""))
+        assert faults == ["record.anchor"], fields
+    forged = forger(made)
+    forged.change(last_anchor(forged)[0], "", saw=None)
+    assert named(checked(forged.whole()), number, forged.folder("")) == ["record.anchor"]
+
+
+def test_a_ledger_that_was_anchored_and_is_left_out_is_named(made: Made) -> None:
+    forged = forger(made)
+    number, _ = last_anchor(forged)
+    folder, node = forged.folder(), forged.folder("")
+    forged.index["ledgers"] = [one for one in forged.places if one["folder"] != folder]
+    del forged.ledgers[folder]
+    forged.drop(folder)
+    assert named(checked(forged.whole()), number, node) == ["record.anchor"]
+
+
+def test_entries_later_than_the_anchor_over_them_are_named(made: Made) -> None:
+    """All that is before an anchor was written by then; so no time of it can be later."""
+    forged = forger(made)
+    number, saw = last_anchor(forged)
+    at = decode(forged.entries("")[number], Entry).at
+    for later in range(saw.size - 1, len(forged.entries())):
+        forged.change(later, at=at + 1)
+    root = root_of([leaf_hash(raw) for raw in forged.entries()[: saw.size]])
+    root_text = base64.b64encode(root).decode()
+    forged.change(number, "", saw=msgspec.structs.replace(saw, root=root_text))
+    assert named(checked(forged.whole()), number, forged.folder("")) == ["record.anchor"]
 
 
 # --- bounds -------------------------------------------------------------------------------------
