@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -78,16 +79,19 @@ CLOCK_BEHIND_MS_MAX = 60_000
 
 
 class RunningClock:
-    """The one clock. It never goes back: neither while the node runs nor, by ``floor_us``, behind
-    what the node has written down before."""
+    """The one clock. It never goes back: neither while the node runs, whichever of its threads
+    asks, nor, by ``floor_us``, behind what the node has written down before."""
 
     def __init__(self, floor_us: int = 0) -> None:
         self._last = floor_us
+        self._shift = 0
+        self._asked = threading.Lock()
 
     def now_us(self) -> int:
-        """Microseconds since 1970, UTC."""
-        self._last = max(self._last, time.time_ns() // 1000)
-        return self._last
+        """Microseconds since 1970, UTC; in an exercise, as it was set."""
+        with self._asked:
+            self._last = max(self._last, time.time_ns() // 1000 + self._shift)
+            return self._last
 
 
 class ExerciseClock(RunningClock):
@@ -97,11 +101,6 @@ class ExerciseClock(RunningClock):
         super().__init__(floor_us)
         self._store = store
         self._shift = set_us - at_real_us if set_us else 0
-
-    def now_us(self) -> int:
-        """Microseconds since 1970 in the exercise."""
-        self._last = max(self._last, time.time_ns() // 1000 + self._shift)
-        return self._last
 
     async def set_us(self, now_us: int) -> None:
         """Set the clock forwards; kept on disk before it holds."""
@@ -361,12 +360,22 @@ class Node:
                 log.error("tick", code=error.code, sentence=error.sentence)
                 if isinstance(error, Broken):
                     self.gate.shut(error)
-            self.link_work.begin(self.clock.now_us())
+            except Exception as error:  # likewise, whatever it was
+                log.error("unforeseen", use="tick", exc_info=error)
+            try:
+                self.link_work.begin(self.clock.now_us())
+            except Exception as error:  # no link's state may end the look at the clock
+                log.error("unforeseen", use="links", exc_info=error)
 
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(self.config.sync_ms / 1000)
-            await self.exchange.sync_all()
+            try:
+                await self.exchange.sync_all()
+            except DetenteError as error:
+                log.error("sync", code=error.code, sentence=error.sentence)
+            except Exception as error:  # else nothing would be exchanged any more
+                log.error("unforeseen", use="sync", exc_info=error)
 
     async def stop(self) -> None:
         """End what runs beside and close the store."""

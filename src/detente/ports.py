@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from detente.errors import Conflict
 from detente.model import NO_MARK
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LinkRow",
     "NewItem",
     "Opening",
+    "OtherSize",
     "PageRow",
     "PassedRow",
     "PeerRow",
@@ -436,11 +438,20 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+class OtherSize(Conflict):
+    """A witness has cosigned another ``size`` than it was told (C2SP ``tlog-witness``: status 409
+    with ``text/x.tlog.size``); by that one it may be asked again."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("peer.answer", f"Expected success, got another size: {size}.")
+        self.size = size
+
+
 class Courier(Protocol):
     """Carries one request to a partner's gateway and brings its answer.
 
-    Raises ``Unavailable`` if the partner cannot be reached, ``PeerError`` if it answers with
-    something that is no answer. Bounded in time and size.
+    Raises ``Unavailable`` if the partner cannot be reached, ``OtherSize`` where a witness answers
+    so, ``PeerError`` if what it answers is no answer. Bounded in time and size.
     """
 
     def post(self, address: str, path: str, body: bytes) -> Awaitable[bytes]: ...

@@ -405,8 +405,9 @@ class API:
     async def _enter(self, act: ActName, **fields: str) -> None:
         """Record an act of the operator in the node's own ledger."""
         book = self._parts.book
-        entry = book.entry(act, at_ms=None, **fields)
-        await self._parts.store.write(lambda tx: tx.append_entry(book.me.node_log, entry))
+        await self._parts.store.write(
+            lambda tx: tx.append_entry(book.me.node_log, book.entry(act, at_ms=None, **fields))
+        )
 
     async def _export(self, request: Request) -> object:
         """Write a copy of the record into a new folder on the node's machine."""

@@ -12,7 +12,7 @@ from detente.faces.guard import ClientTerms, Guard
 from detente.faces.http import read_body
 from detente.gateway.book import Book
 from detente.model.names import DocumentID, PartyID
-from detente.ports import Store
+from detente.ports import Store, Tx
 
 __all__ = ["ClientAPI"]
 
@@ -91,8 +91,13 @@ class ClientAPI:
     async def _enter(self, name: str, party: str, outcome: str) -> None:
         """Record it in the node's own ledger."""
         book = self._book
-        entry = book.entry("credential", ref=name, party=party, outcome=outcome)
-        await self._store.write(lambda tx: tx.append_entry(book.me.node_log, entry))
+
+        def work(tx: Tx) -> None:
+            # Made in its turn: the times in a ledger never go back.
+            entry = book.entry("credential", ref=name, party=party, outcome=outcome)
+            tx.append_entry(book.me.node_log, entry)
+
+        await self._store.write(work)
 
 
 async def _asked(request: Request) -> _ClientBody:

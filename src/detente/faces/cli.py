@@ -450,6 +450,8 @@ def _tell_verified(report: dict[str, Any]) -> None:
             )
         if one["peer_acts"]:
             print(f"  partners' acts: {one['peer_acts']}, {one['peer_acts_proved']} with proof")
+    if report["strangers"]:
+        print(f"signatures by keys that no charter lists: {report['strangers']}, not counted")
     for party, name in report["first_charters"].items():
         print(f"{party} is whoever made the charter {name}: compare it over another channel.")
     for fault in report["faults"]:

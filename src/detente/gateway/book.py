@@ -38,7 +38,7 @@ from detente.rules.standing import (
     fold,
 )
 
-__all__ = ["Book", "Identity", "acts_key", "collection_key", "latest_us", "split_key"]
+__all__ = ["Book", "Identity", "acts_key", "collection_key", "latest_us", "newest_ms", "split_key"]
 
 #: What the commitment of a publish or page entry opens to: the Merkle root over item digests.
 ROOT_MEDIA = "application/vnd.detente.root"
@@ -89,6 +89,8 @@ class Book:
         self._acts: dict[str, list[Act]] = {}
         self._charters: dict[str, CharterSet] = {}
         self._chains: dict[str, set[str]] = {}
+        #: How many charters and versions of agreements are known; grows whenever one is learnt.
+        self.papers = 0
 
     def now_ms(self) -> int:
         """The clock in milliseconds."""
@@ -100,7 +102,7 @@ class Book:
         """Read every act from the store. An act whose document is gone or of no known use means
         that the standing cannot be known: raises ``Broken``."""
         rows = await self.store.read(_all_acts)
-        self._acts, self._charters, self._chains = {}, {}, {}
+        self._acts, self._charters, self._chains, self.papers = {}, {}, {}, 0
         for row, document in rows:
             self.learn(row, decode_envelope(document.envelope))
 
@@ -109,6 +111,7 @@ class Book:
         act = act_of(row, envelope)
         if isinstance(act, CharterSet):
             self._chains.setdefault(row.party, set()).add(act.digest)
+        self.papers += isinstance(act, CharterSet | AgreementOpened)
         if isinstance(act, CharterSet) and not row.agreement:
             known = self._charters.get(row.party)
             if known is None or known.charter.version < act.charter.version:
@@ -201,12 +204,17 @@ def _all_acts(view: View) -> list[tuple[ActRow, DocumentRow]]:
     return found
 
 
+def newest_ms(view: View, log: str) -> int:
+    """The time of a ledger's last entry, 0 if it has none; no entry before it has a later one."""
+    size = view.log_size(log)
+    return decode(view.entry(log, size - 1), Entry).at if size else 0
+
+
 def latest_us(view: View) -> int:
     """The latest instant at which this node has written something down, in microseconds: that of
     its ledgers' newest entries. What a partner says of its own clock is not among them, nor are
     the times in feeds, which run ahead of the clock where very much is given late."""
-    entries = [decode(view.entry(log, view.log_size(log) - 1), Entry) for log in view.logs()]
-    return max((entry.at * 1000 for entry in entries), default=0)
+    return max((newest_ms(view, log) * 1000 for log in view.logs()), default=0)
 
 
 def acts_key(agreement: str) -> str:

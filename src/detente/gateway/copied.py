@@ -73,7 +73,7 @@ class Copied:
 
     ``charters`` are those that a chain from the party's first one authorises, by digest, each
     party's in the order of their versions; ``signed`` says for each document by which of their
-    keys a signature holds.
+    keys a signature holds; ``strangers`` counts the signatures by keys that none of them lists.
     """
 
     def __init__(self, read: Read, names: Iterable[str]) -> None:
@@ -82,6 +82,7 @@ class Copied:
         self.envelopes: dict[str, Envelope] = {}
         self.charters: dict[str, Charter] = {}
         self.signed: dict[str, frozenset[str]] = {}
+        self.strangers = 0
         self._read = read
         self._faults: list[Fault] = []
         self._more = 0

@@ -207,7 +207,8 @@ class Delivery:
             at_ms = self._book.now_ms()
             held = [_holds(tx, intent, at_ms) for intent in intents]
             if any(held):
-                self._outcomes.apply(tx)
+                # No later than the pages that follow: the times in a ledger never go back.
+                self._outcomes.apply(tx, at_ms)
             moved = Conflict("gate.moved", "Expected the standing to hold, got a newer one.")
             return [
                 self._write(tx, intent, at_ms) if holds else moved

@@ -26,7 +26,8 @@ from detente.model.transfer import (
 )
 from detente.ports import DocumentRow, PageRow, Tx
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import open_document
+from detente.proof import only_signed_by
+from detente.rules.authority import keys_of, open_document
 from detente.rules.receipt import PageSent, check_receipt
 
 __all__ = ["Desk"]
@@ -52,7 +53,7 @@ class Desk:
                 f"Expected a request `{what}` to {self._book.me.party}, got `{request.what}` "
                 f"to {request.to}.",
             )
-        self._partners.check_node_key(envelope, request.sender)
+        self._partners.check_sender(envelope, request.sender)
         await self._book.store.write(lambda tx: self._take_serial(tx, request))
         self._check_member(request)
         return request
@@ -134,6 +135,7 @@ class Desk:
         envelope = decode_envelope(text)
         receipt = open_document(envelope, "receipt", Receipt, exercise=me.exercise)
         self._partners.check_node_key(envelope, receipt.giver)
+        charter = self._partners.charter(receipt.giver)
         between = (receipt.giver, receipt.to, receipt.agreement)
         if between != (request.sender, me.party, request.agreement):
             raise NotAuthorised(
@@ -152,7 +154,9 @@ class Desk:
             use="receipt",
             agreement=receipt.agreement,
             name=f"{receipt.origin}#{receipt.index}",
-            envelope=text,
+            # In the one form and without strangers' signatures, whatever its giver has written:
+            # it stands in the record from now on, and the record is this node's to answer for.
+            envelope=only_signed_by(envelope, keys_of(charter).values()).encode(),
         )
         return await self._delivery.take_receipt(
             receipt.origin, receipt.index, receipt.giver, bytes.fromhex(receipt.root), row

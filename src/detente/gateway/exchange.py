@@ -168,10 +168,14 @@ class Exchange:
         """Exchange with every partner, one after the other; who cannot be reached is asked again
         the next time."""
         for row in await self.peers():
-            try:
-                await self.sync(row.party, row.agreement)
-            except DetenteError as error:
+            # Whatever one partner's answer does, it does not end the exchange with the others.
+            (error,) = await asyncio.gather(
+                self.sync(row.party, row.agreement), return_exceptions=True
+            )
+            if isinstance(error, DetenteError):
                 log.warning("sync", party=row.party, code=error.code, sentence=error.sentence)
+            elif isinstance(error, BaseException):
+                log.error("unforeseen", use="sync", party=row.party, exc_info=error)
 
     async def _sync(self, party: str, agreement: str, limit: int) -> SyncReport:
         row = await self.peer(party, agreement)

@@ -8,7 +8,7 @@ leaves behind is stated at each step.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,18 +16,18 @@ import msgspec
 from detente.errors import Conflict, Missing, NotAuthorised
 from detente.gateway.barrier import Barrier
 from detente.gateway.bell import Ring
-from detente.gateway.book import Book, acts_key
+from detente.gateway.book import Book, acts_key, newest_ms
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
-from detente.model import Agreement, Charter, Directive, Signer, decode, encode
+from detente.model import Agreement, Charter, Signer, decode, encode
 from detente.model import digest as digest_of
 from detente.model.acts import ActName
 from detente.model.names import Record
 from detente.model.transfer import PLACE, Place
 from detente.ports import ActRow, DocumentRow, Tx, View
-from detente.proof import Envelope
+from detente.proof import Envelope, only_signed_by
 from detente.proof import decode as decode_envelope
-from detente.rules.acts import check_peer_act, named_in
+from detente.rules.acts import check_act, check_peer_act, named_in
 from detente.rules.authority import (
     check_agreement,
     check_assurance,
@@ -35,8 +35,9 @@ from detente.rules.authority import (
     check_directive,
     check_withdrawal,
     document_digest,
+    keys_of,
 )
-from detente.rules.standing import AssuranceGiven, AssuranceWithdrawn, Standing
+from detente.rules.standing import AssuranceGiven, AssuranceWithdrawn, CharterSet, Standing
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
@@ -211,7 +212,7 @@ class Orders:
                 party=directive.issuer,
                 name=directive.id,
                 agreements=(directive.agreement,),
-                before=_signature_entries(self._book, envelope, signed, directive),
+                signed=signed,
                 at_ms=standing.at_ms,
             )
         )
@@ -336,7 +337,7 @@ class Orders:
 
     async def _take(self, paper: _Paper) -> tuple[ActRow, tuple[Cut, ...]]:
         """Record an act and take it through the barrier of every agreement that it bears on."""
-        row = await self._record(paper)
+        row = await self._record(_checkable(self._book, paper))
         cuts = [
             cut for agreement in paper.agreements for cut in await self._barrier.settle(agreement)
         ]
@@ -349,9 +350,8 @@ class Orders:
         it is not known whether it was written, the acts are read anew before the next change.
         """
         book = self._book
-        at_ms = paper.at_ms if paper.at_ms is not None else book.now_ms()
         self._barrier.unsure = True
-        rows = await book.store.write(lambda tx: _write_paper(tx, book, paper, at_ms))
+        rows = await book.store.write(lambda tx: _write_paper(tx, book, paper))
         for row in rows:
             book.learn(row, paper.envelope)
         self._barrier.unsure = False
@@ -416,20 +416,61 @@ class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Paper(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked document about to be recorded under these agreements; ``before`` are entries
-    that come before its own, ``at_ms`` is the instant for which it was checked, if that matters."""
+    """A checked document about to be recorded under these agreements; ``signed`` are the keys by
+    which a directive counts, ``at_ms`` is the instant for which it was checked, if that matters."""
 
     envelope: Envelope
     use: str
     party: str
     name: str
     agreements: tuple[str, ...]
-    before: tuple[bytes, ...] = ()
+    signed: frozenset[str] = frozenset()
     at_ms: int | None = None
     peer: PeerAct | None = None
 
 
-def _write_paper(tx: Tx, book: Book, paper: _Paper, at_ms: int) -> list[ActRow]:
+def _checkable(book: Book, paper: _Paper) -> _Paper:
+    """The paper with the signatures only that hold by a key of those who had to sign it. Whoever
+    checks a copy of the record does so by listed keys: what somebody else has added to a document
+    would stand in it as a fault for good."""
+    parties = {paper.party}
+    charters: list[Charter] = []
+    if paper.use == "agreement":
+        members = decode(paper.envelope.payload, Agreement).members
+        parties = {member.party for member in members}
+    elif paper.use == "charter":
+        charters.append(decode(paper.envelope.payload, Charter))
+    newest = [known for party in parties if (known := book.charter(party)) is not None]
+    # A partner's act may count by a charter that is not the newest any more.
+    earlier = [
+        act
+        for agreement in paper.agreements
+        for act in book.acts(agreement)
+        if isinstance(act, CharterSet) and act.charter.party in parties
+    ]
+    charters += {act.digest: act.charter for act in (*newest, *earlier)}.values()
+    keys = {keyid: key for charter in charters for keyid, key in keys_of(charter).items()}
+    envelope = only_signed_by(paper.envelope, keys.values())
+    return msgspec.structs.replace(paper, envelope=envelope)
+
+
+def _instant(tx: Tx, book: Book, paper: _Paper, logs: Sequence[str]) -> int:
+    """When the act is made: the instant for which it was checked. If anything was written behind
+    that instant while it waited for its turn, it is checked anew for now, for the times in a ledger
+    never go back: else nobody could tell a stop from one that was put before what it came after."""
+    if paper.peer is not None and paper.at_ms is not None:
+        return paper.at_ms
+    newest = max(newest_ms(tx, log) for log in logs)
+    if paper.at_ms is not None and paper.at_ms >= newest:
+        return paper.at_ms
+    at_ms = max(book.now_ms(), newest)
+    if paper.at_ms is not None:
+        standing = book.standing(paper.agreements[0], at_ms)
+        check_act(paper.use, paper.envelope, standing, at_ms=at_ms, exercise=book.me.exercise)
+    return at_ms
+
+
+def _write_paper(tx: Tx, book: Book, paper: _Paper) -> list[ActRow]:
     digest = document_digest(paper.envelope)
     tx.put_document(
         DocumentRow(
@@ -445,9 +486,10 @@ def _write_paper(tx: Tx, book: Book, paper: _Paper, at_ms: int) -> list[ActRow]:
     logs = [(agreement, book.me.log_of(agreement)) for agreement in paper.agreements]
     if paper.use == "charter":
         logs.insert(0, ("", book.me.node_log))
+    at_ms = _instant(tx, book, paper, [log for _, log in logs])
     rows = []
     for agreement, log in logs:
-        for entry in paper.before:
+        for entry in _signature_entries(book, paper, digest, at_ms):
             tx.append_entry(log, entry)
         index = tx.append_entry(log, _act_entry(book, paper, digest, at_ms))
         row = ActRow(
@@ -506,21 +548,18 @@ def _act_entry(book: Book, paper: _Paper, digest: str, at_ms: int) -> bytes:
     return book.entry(act, at_ms=at_ms, doc=digest, party=paper.party, ref=paper.name)
 
 
-def _signature_entries(
-    book: Book, envelope: Envelope, signed: frozenset[str], directive: Directive
-) -> tuple[bytes, ...]:
+def _signature_entries(book: Book, paper: _Paper, digest: str, at_ms: int) -> Iterator[bytes]:
     """Each signature is an entry of its own, so that who signed stays provable (3.3)."""
-    return tuple(
-        book.entry(
-            "directive.sign",
-            doc=document_digest(envelope),
-            ref=directive.id,
-            by=Signer(keyid=one.keyid),
-            sig=base64.b64encode(one.sig).decode(),
-        )
-        for one in envelope.signatures
-        if one.keyid in signed
-    )
+    for one in paper.envelope.signatures:
+        if one.keyid in paper.signed:
+            yield book.entry(
+                "directive.sign",
+                at_ms=at_ms,
+                doc=digest,
+                ref=paper.name,
+                by=Signer(keyid=one.keyid),
+                sig=base64.b64encode(one.sig).decode(),
+            )
 
 
 def _is_member(standing: Standing, party: str) -> bool:

@@ -71,9 +71,10 @@ class Outcomes:
         if self._waiting:
             await self._book.store.write(self.apply)
 
-    def apply(self, tx: Tx) -> None:
-        """Write what waits, as part of a transaction. If that transaction fails, the outcomes are
-        lost and the pages count as not served, which errs to the safe side."""
+    def apply(self, tx: Tx, at_ms: int | None = None) -> None:
+        """Write what waits, as part of a transaction, as of now or of that transaction's instant.
+        If that transaction fails, the outcomes are lost and the pages count as not served, which
+        errs to the safe side."""
         feeds: dict[tuple[str, str], tuple[Feed, Feed]] = {}
         while self._waiting:
             end = self._waiting.popleft()
@@ -83,7 +84,7 @@ class Outcomes:
                 continue
             outcome = "served" if end.complete else "cut"
             tx.end_page(page.log, page.index, outcome)
-            entry = self._book.entry("page.end", page=page.index, outcome=outcome)
+            entry = self._book.entry("page.end", at_ms=at_ms, page=page.index, outcome=outcome)
             tx.append_entry(page.log, entry)
             place = (page.collection, page.party)
             if not end.complete or end.until is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detente.errors import Missing, NotAuthorised
+from detente.errors import Invalid, Missing, NotAuthorised
 from detente.gateway.book import Book
 from detente.gateway.witness import proof_of
 from detente.model import Charter, decode, encode
@@ -75,9 +75,15 @@ class Partners:
         """Refuse unless a key of the party's node office signed."""
         charter = self.charter(party)
         if not signers(envelope, keys_of(charter).values()) & node_keys(charter):
-            raise NotAuthorised(
-                "peer.signature", f"Expected a signature by a node key of {party}, got none."
-            )
+            raise _unsigned(party)
+
+    def check_sender(self, envelope: Envelope, party: str) -> None:
+        """Like ``check_node_key`` for whoever is at the door: with one answer, so that nobody
+        learns there whose charters this node has."""
+        try:
+            self.check_node_key(envelope, party)
+        except (Missing, Invalid) as error:
+            raise _unsigned(party) from error
 
     def signed(self, use: str, record: msgspec.Struct) -> bytes:
         """A record signed by this node."""
@@ -93,6 +99,12 @@ class Partners:
             return tuple(act_sheet(view, row) for row in part), len(own)
 
         return await self.book.store.read(work)
+
+
+def _unsigned(party: str) -> NotAuthorised:
+    return NotAuthorised(
+        "peer.signature", f"Expected a signature by a node key of {party}, got none."
+    )
 
 
 def own_acts(view: View, agreement: str, party: str) -> list[ActRow]:

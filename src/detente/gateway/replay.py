@@ -21,7 +21,7 @@ from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerP
 from detente.gateway.exchange import SKEW_MS_MAX
 from detente.gateway.order import ACT_OF_USE
 from detente.gateway.witness import ledger_vkey
-from detente.model import Agreement, Charter, Entry, decode, digest
+from detente.model import Agreement, Charter, Entry, Head, decode, digest
 from detente.model.names import Record
 from detente.model.transfer import Receipt
 from detente.ports import ActRow
@@ -80,11 +80,21 @@ class Replay:
         self._received: set[int] = set()
         self._standing: Standing | None = None
         self._last_ms = 0
+        self._since_ms = 0
         self._openings: dict[str, str] = {}
         #: The charters that count, in the order in which they were accepted, and since when.
         self.charters: list[str] = []
         self.accepted: dict[str, list[tuple[int, Charter]]] = {}
+        #: The heads that this ledger has anchored, with the number and the time of the entry.
+        self.anchors: list[tuple[int, int, Head]] = []
+        #: The latest time up to each entry.
+        self.times: list[int] = []
         self.items = self.tied = self.peer_acts = self.proved = 0
+
+    @property
+    def folder(self) -> str:
+        """Where the ledger lies in the copy."""
+        return self._place.folder
 
     def run(self, entries: list[bytes]) -> None:
         """Go through the entries. What does not hold is in the copy's faults."""
@@ -96,7 +106,9 @@ class Replay:
             found: list[Entry] = []
             self._copied.tried(where, lambda d=data, f=found: f.append(decode(d, Entry)))  # type: ignore[misc]  # a lambda with defaults
             if found:
+                self._copied.tried(where, lambda e=found[0]: self._check_time(e))  # type: ignore[misc]  # a lambda with defaults
                 self._copied.tried(where, lambda e=found[0], n=number: self._take(e, n))  # type: ignore[misc]  # a lambda with defaults
+            self.times.append(self._last_ms)
 
     def report(self, size: int, cosigned: int) -> LedgerReport:
         """What was found."""
@@ -115,6 +127,17 @@ class Replay:
     def _read_openings(self, name: str) -> None:
         self._openings = msgspec.json.decode(self._copied.read(name), type=dict[str, str])
 
+    def _check_time(self, entry: Entry) -> None:
+        """Times never go back. Else a page after an order could seem to have stood under what was
+        before the order, or behind its end, and an order to have come before a page that it was
+        too late for."""
+        before, self._last_ms = self._last_ms, max(self._last_ms, entry.at)
+        if entry.at < before:
+            raise Invalid(
+                "record.earlier",
+                f"Expected an entry at or after {before}, as one before it, got {entry.at}.",
+            )
+
     def _take(self, entry: Entry, number: int) -> None:
         use = entry.verb or "" if entry.act == "peer.act" else _USE_OF_ACT.get(entry.act)
         if entry.act == "page":
@@ -123,6 +146,12 @@ class Replay:
             self._take_receipt(entry, number)
         elif entry.act == "directive.sign":
             self._check_signature(entry)
+        elif entry.act == "standing":
+            self._check_standing(entry)
+        elif entry.act == "anchor":
+            if entry.saw is None:
+                raise Invalid("record.anchor", "Expected a head, got none.")
+            self.anchors.append((number, entry.at, entry.saw))
         elif use is not None:
             self._take_act(entry, number, use)
 
@@ -163,7 +192,7 @@ class Replay:
         if use not in checks:
             tried(where, lambda: self._check_newest(entry, self._at(entry.at).agreement))
         self._acts.append(act)
-        self._last_ms = max(self._last_ms, entry.at)
+        self._since_ms = entry.at
         self._standing = None
         if isinstance(act, CharterSet):
             newest = self._newest.get(act.charter.party)
@@ -319,6 +348,23 @@ class Replay:
         if not borne or keyid not in self._copied.signed[entry.doc or ""]:
             raise Invalid("record.signature", "Expected a signature of the document, got another.")
 
+    def _check_standing(self, entry: Entry) -> None:
+        """The standing that was entered is that of its instant, or of one since the last act or
+        entry of this kind: it is folded first, and the clock may bring a change before it is
+        entered."""
+        at_ms: int | None = self._since_ms
+        self._since_ms = entry.at
+        if self._at(entry.at).digest == entry.standing:
+            return
+        while at_ms is not None and at_ms <= entry.at:
+            standing = fold(self._acts, at_ms)
+            if standing.digest == entry.standing:
+                return
+            at_ms = standing.next_ms
+        raise Invalid(
+            "record.standing", "Expected the standing of the acts before it, got another."
+        )
+
     # --- pages and receipts ----------------------------------------------------------------
 
     def _take_page(self, entry: Entry, number: int) -> None:
@@ -330,13 +376,6 @@ class Replay:
             entry.verb or "",
         )
         self.items += entry.count or 0
-        if entry.at < self._last_ms:
-            # Else a page after an order could seem to have stood under what was before it.
-            raise Invalid(
-                "record.page-earlier",
-                f"Expected a page at or after {self._last_ms}, as the act before it, got "
-                f"{entry.at}.",
-            )
         if self._at(entry.at).digest != entry.standing:
             raise Invalid(
                 "record.page-standing",

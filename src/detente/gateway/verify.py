@@ -5,15 +5,19 @@ Checked, and every fault named with its place:
 - each ledger's checkpoint is signed by the key the party's charter names, every entry is the leaf
   its tile says, every tile follows from the ones below, and the root is the signed one;
 - cosignatures hold, and the cosigned head is a beginning of the ledger;
-- every signed document has the digest it is named by, and every signature in it is one of a key
-  that a charter in the record lists;
+- every signed document has the digest it is named by, is signed by a key that a charter in the
+  record lists, and every signature by such a key holds;
 - every charter is in the node's own ledger, and follows from its party's one before;
 - every act in a ledger has its document, and counts by the rules that the node itself goes by
   (``replay``): agreements signed by all their parties, directives, assurances and withdrawals by
   the offices that have the power and in the numbers it takes;
+- the node's own ledger has anchored, from time to time, heads with which the others begin: what
+  was written before the last of them was not written anew;
+- every standing that was entered follows from the acts before it;
 - a partner's act stands in the partner's ledger as this one says, where the copy has the proof;
+- the times of a ledger's entries never go back;
 - every page was released under the standing that follows, at its instant, from the acts before
-  it, and at no earlier instant than theirs: nothing left that an order had stopped;
+  it: nothing left that an order had stopped;
 - every receipt is signed by the gateway of its page's reader, and says of the page what is so; also
   its root, where what opens the page's commitment was not erased.
 
@@ -28,6 +32,7 @@ back, for that is known from contents alone; and that clocks were right.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 
@@ -52,11 +57,13 @@ from detente.proof import (
     Checkpoint,
     Envelope,
     PublicKey,
+    VerifierKey,
     entries_path,
     leaf_hash,
     pae,
     parse_checkpoint,
     parse_note,
+    prefix_roots,
     root_of,
     split_bundle,
     tile_path,
@@ -74,13 +81,16 @@ _HASH = 32
 
 class Report(Record, frozen=True, kw_only=True):
     """The result: ``ok`` means that no fault was found. ``first_charters`` has the digest of each
-    party's first charter, by which to know the party, and ``charters`` that of its newest."""
+    party's first charter, by which to know the party, and ``charters`` that of its newest.
+    ``strangers`` are signatures by keys that no charter in the record lists: they count for
+    nothing, and nothing is known of them."""
 
     ok: bool
     party: str
     exercise: bool
     logs: tuple[LedgerReport, ...]
     documents: int
+    strangers: int
     first_charters: dict[str, str]
     charters: dict[str, str]
     faults: tuple[Fault, ...]
@@ -101,6 +111,7 @@ def verify_record(read: Read, names: Sequence[str]) -> Report:
         exercise=checker.index.exercise,
         logs=reports,
         documents=len(checker.envelopes),
+        strangers=checker.strangers,
         first_charters=dict(reversed(of_party)),
         charters=dict(of_party),
         faults=faults,
@@ -164,19 +175,24 @@ def _check_all_signatures(checker: Copied) -> None:
 def _check_signatures(
     checker: Copied, place: str, envelope: Envelope, keys: Mapping[str, PublicKey]
 ) -> frozenset[str]:
-    """The ids of the keys of which a signature holds."""
+    """The ids of the keys of which a signature holds. What a key has signed that no charter lists
+    is counted and means nothing: whoever hands on a document can add to it."""
     holding: set[str] = set()
     message = pae(envelope.payload_type, envelope.payload)
-    if not envelope.signatures:
-        checker.fault(place, "record.unsigned", "Expected a signed document, got no signature.")
     for number, one in enumerate(envelope.signatures):
         key = keys.get(one.keyid or "")
-        if key is None or not key.verify(message, one.sig):
+        if key is None:
+            checker.strangers += 1
+        elif key.verify(message, one.sig):
+            holding.add(key.keyid)
+        else:
             checker.fault(
                 place, "record.signature", f"Expected signature {number} by a listed key to hold."
             )
-        else:
-            holding.add(key.keyid)
+    if not holding:
+        checker.fault(
+            place, "record.unsigned", "Expected a signature by a listed key that holds, got none."
+        )
     return frozenset(holding)
 
 
@@ -190,6 +206,7 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
     reports: list[LedgerReport] = []
     node: Replay | None = None
     seen: set[str] = set()
+    held: dict[str, _Held] = {}
     for place in sorted(checker.index.ledgers, key=lambda place: bool(place.agreement)):
         if place.origin in seen:
             checker.fault(place.folder, "record.ledger-again", f"Expected {place.origin} once.")
@@ -202,6 +219,7 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
         _check_tiles(checker, place.folder, leaves)
         replay = Replay(checker, place, node if place.agreement else None)
         replay.run(entries)
+        held[place.origin] = _Held(leaves, replay.times)
         if not place.agreement:
             node = replay
             _accept(checker, found, node)
@@ -209,7 +227,44 @@ def _check_ledgers(checker: Copied, found: dict[str, Charter]) -> tuple[LedgerRe
         reports.append(replay.report(len(leaves), cosigned))
     if node is None:
         checker.fault(INDEX_NAME, "record.ledger-missing", "Expected the node's own ledger.")
+    else:
+        _check_anchors(checker, node, held)
     return tuple(reports)
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A ledger of the copy: its leaves, and the latest time up to each entry."""
+
+    leaves: list[bytes]
+    times: list[int]
+
+
+def _check_anchors(checker: Copied, node: Replay, held: Mapping[str, _Held]) -> None:
+    """Each head that the node's own ledger has anchored is one that the ledger it names begins
+    with, and had been written by then."""
+    sizes: dict[str, list[int]] = {}
+    for _, _, saw in node.anchors:
+        sizes.setdefault(saw.origin, []).append(saw.size)
+    roots = {
+        origin: prefix_roots(held[origin].leaves, wanted)
+        for origin, wanted in sizes.items()
+        if origin in held
+    }
+    for number, at_ms, saw in node.anchors:
+        where = f"{node.folder} entry {number}"
+        root = roots.get(saw.origin, {}).get(saw.size)
+        if root is None:
+            checker.fault(
+                where,
+                "record.anchor",
+                f"Expected {saw.size} entries of {saw.origin} in the copy, got fewer or none.",
+            )
+        elif base64.b64encode(root).decode() != saw.root:
+            checker.fault(where, "record.anchor", f"Expected a head that {saw.origin} begins with.")
+        elif saw.size and held[saw.origin].times[saw.size - 1] > at_ms:
+            checker.fault(
+                where, "record.anchor", f"Expected entries of {saw.origin} from before the anchor."
+            )
 
 
 def _own_charter(checker: Copied, found: dict[str, Charter]) -> Charter | None:
@@ -330,6 +385,15 @@ def _check_tiles(checker: Copied, folder: str, leaves: list[bytes]) -> None:
         level, hashes = level + 1, upper
 
 
+def _witness_of(charter: Charter) -> VerifierKey | None:
+    """The key of a party's witness; None where its charter names none that can be read, which the
+    party answers for and not the record."""
+    try:
+        return witness_vkey(charter)
+    except DetenteError:
+        return None
+
+
 def _check_cosigned(checker: Copied, folder: str, leaves: list[bytes], size: int) -> int:
     """How much of the ledger partners have cosigned."""
     where = f"{folder}/checkpoint.cosigned"
@@ -344,11 +408,11 @@ def _check_cosigned(checker: Copied, folder: str, leaves: list[bytes], size: int
         checkpoint = parse_checkpoint(note.text)
         signed = {(name, data[:4]) for name, data in note.lines}
         # Several charters of a party may name one key, and older ones other keys.
+        known = (_witness_of(charter) for charter in checker.charters.values())
         witnesses = {
             vkey.encode(): vkey
-            for charter in checker.charters.values()
-            if any(log.use == "witness" for log in charter.logs)
-            and ((vkey := witness_vkey(charter)).name, vkey.hint) in signed
+            for vkey in known
+            if vkey is not None and (vkey.name, vkey.hint) in signed
         }
         for vkey in witnesses.values():
             verify_cosignature(note, vkey)
@@ -358,8 +422,8 @@ def _check_cosigned(checker: Copied, folder: str, leaves: list[bytes], size: int
         if root_of(leaves[: checkpoint.size]) != checkpoint.root:
             checker.fault(where, "record.cosigned", "Expected a head this ledger begins with.")
             return
-        if len(note.lines) != len(witnesses) + 1:
-            checker.fault(where, "record.cosigned", "Expected signatures of known witnesses only.")
+        own = sum(name == checkpoint.origin for name, _ in note.lines)
+        checker.strangers += max(0, len(note.lines) - len(witnesses) - own)
         found[0] = checkpoint.size
 
     checker.tried(where, check)

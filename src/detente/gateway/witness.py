@@ -14,7 +14,7 @@ import msgspec
 from detente.errors import DetenteError, Invalid, NotAuthorised
 from detente.gateway.book import Book
 from detente.model import Charter
-from detente.ports import Courier, Tx, View
+from detente.ports import Courier, OtherSize, Tx, View
 from detente.proof import (
     AddCheckpoint,
     Note,
@@ -88,6 +88,8 @@ class Witness:
         self._book = book
         self._courier = courier
         self._signer = signer
+        self._papers = -1
+        self._vkeys: dict[str, VerifierKey] = {}
 
     @property
     def name(self) -> str:
@@ -118,8 +120,16 @@ class Witness:
         return verdict, "text/plain; charset=utf-8", line.encode()
 
     def _known(self, origin: str) -> VerifierKey | None:
-        """The ledger key for an origin of a partner under an agreement this node knows."""
+        """The ledger key for an origin of a partner under an agreement this node knows. Anybody may
+        ask, so the keys are derived anew only when a charter or an agreement has come."""
+        if self._papers != self._book.papers:
+            self._papers = self._book.papers
+            self._vkeys = self._all_known()
+        return self._vkeys.get(origin)
+
+    def _all_known(self) -> dict[str, VerifierKey]:
         now = self._book.now_ms()
+        found: dict[str, VerifierKey] = {}
         for agreement in self._book.agreements():
             terms = self._book.standing(agreement, now).agreement
             for member in terms.members if terms else ():
@@ -130,9 +140,8 @@ class Witness:
                     vkey = ledger_vkey(known.charter, agreement, exercise=self._book.me.exercise)
                 except DetenteError:
                     continue
-                if vkey.name == origin:
-                    return vkey
-        return None
+                found.setdefault(vkey.name, vkey)
+        return found
 
     # --- for this node ---------------------------------------------------------------------
 
@@ -151,7 +160,11 @@ class Witness:
                     lambda view: view.meta(f"cosigned/{log}/{party}") or "0"
                 )
             )
-            return await self._ask(address, party, log, vkey, old)
+            try:
+                return await self._ask(address, party, log, vkey, old)
+            except OtherSize as other:
+                # An answer was lost on its way, or a file brought back: it goes by what it has.
+                return await self._ask(address, party, log, vkey, other.size)
         except DetenteError:
             # A witness that fails is no reason to fail the exchange; the head stays as it is.
             return None
@@ -160,13 +173,16 @@ class Witness:
         self, address: str, party: str, log: str, vkey: VerifierKey, old: int
     ) -> int | None:
         note, request = await self._book.store.read(lambda view: _request(view, log, old))
-        if note is None or request is None:
+        if note is None or request is None or request.old != old:
             return None
         answer = await self._courier.post(
             address, "/witness/add-checkpoint", encode_add_checkpoint(request)
         )
         lines = parse_note(note.text.encode() + b"\n" + answer).lines
-        both = Note(note.text, (*note.lines, *lines))
+        # Of the answer the one line that is the witness's: the others say nothing, and would stand
+        # in the record for good.
+        named = [line for line in lines if (line[0], line[1][:4]) == (vkey.name, vkey.hint)]
+        both = Note(note.text, (*note.lines, *named[:1]))
         verify_cosignature(both, vkey)
         size = parse_checkpoint(note.text).size
 

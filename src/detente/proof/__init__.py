@@ -22,7 +22,16 @@ from detente.proof.checkpoint import (
     verify_cosignature,
     witness_step,
 )
-from detente.proof.envelope import Envelope, Signature, add_signature, decode, pae, sign, signers
+from detente.proof.envelope import (
+    Envelope,
+    Signature,
+    add_signature,
+    decode,
+    only_signed_by,
+    pae,
+    sign,
+    signers,
+)
 from detente.proof.keys import Ed25519Signer, P256Signer, PublicKey, Signer, load_private_key
 from detente.proof.sealed import check_commitment, commit
 from detente.proof.tree import (
@@ -40,6 +49,7 @@ from detente.proof.tree import (
     leaf_hash,
     node_hash,
     parse_tile_path,
+    prefix_roots,
     root_from_tiles,
     root_of,
     split_bundle,
@@ -81,12 +91,14 @@ __all__ = [
     "leaf_hash",
     "load_private_key",
     "node_hash",
+    "only_signed_by",
     "pae",
     "parse_add_checkpoint",
     "parse_checkpoint",
     "parse_note",
     "parse_proof",
     "parse_tile_path",
+    "prefix_roots",
     "root_from_tiles",
     "root_of",
     "sign",

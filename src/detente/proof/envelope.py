@@ -18,7 +18,16 @@ import msgspec
 from detente.errors import Conflict, Invalid
 from detente.proof.keys import PublicKey, Signer
 
-__all__ = ["Envelope", "Signature", "add_signature", "decode", "pae", "sign", "signers"]
+__all__ = [
+    "Envelope",
+    "Signature",
+    "add_signature",
+    "decode",
+    "only_signed_by",
+    "pae",
+    "sign",
+    "signers",
+]
 
 ENVELOPE_BYTES_MAX = 2 * 1024 * 1024
 #: Every member of a large agreement signs it.
@@ -89,9 +98,23 @@ def signers(envelope: Envelope, keys: Iterable[PublicKey]) -> frozenset[str]:
     once, however often it is given or has signed. Signatures without a known hint that would
     take more than ``TRIES_MAX`` trials are refused as a whole: they could keep a node busy.
     """
+    return frozenset(_holding(envelope, keys))
+
+
+def only_signed_by(envelope: Envelope, keys: Iterable[PublicKey]) -> Envelope:
+    """The envelope with one signature of each given key that has signed it, under the id of that
+    key, and with no other: nobody who looks at it later meets a signature that it cannot check.
+    """
+    holding = _holding(envelope, keys)
+    signatures = tuple(Signature(keyid, sig) for keyid, sig in holding.items())
+    return Envelope(envelope.payload_type, envelope.payload, signatures)
+
+
+def _holding(envelope: Envelope, keys: Iterable[PublicKey]) -> dict[str, bytes]:
+    """The first signature that holds of each key, in the envelope's order."""
     by_id = {key.keyid: key for key in keys}
     message = pae(envelope.payload_type, envelope.payload)
-    found: set[str] = set()
+    found: dict[str, bytes] = {}
     strangers = sum((one.keyid or "") not in by_id for one in envelope.signatures)
     if strangers * len(by_id) > TRIES_MAX:
         raise Invalid(
@@ -104,9 +127,9 @@ def signers(envelope: Envelope, keys: Iterable[PublicKey]) -> frozenset[str]:
         # A hint only saves work; a missing or unknown one must not hide a valid signature.
         for key in [hinted] if hinted else by_id.values():
             if key.keyid not in found and key.verify(message, one.sig):
-                found.add(key.keyid)
+                found[key.keyid] = one.sig
                 break
-    return frozenset(found)
+    return found
 
 
 class _SignatureForm(msgspec.Struct):

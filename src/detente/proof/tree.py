@@ -30,6 +30,7 @@ __all__ = [
     "leaf_hash",
     "node_hash",
     "parse_tile_path",
+    "prefix_roots",
     "root_from_tiles",
     "root_of",
     "split_bundle",
@@ -65,6 +66,27 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
         pairs = iter(level)
         level = [sha256(b"\1" + a + b).digest() for a, b in zip(pairs, pairs, strict=False)] + odd
     return level[0]
+
+
+def prefix_roots(hashes: Sequence[bytes], sizes: Iterable[int]) -> dict[int, bytes]:
+    """The root over the first so many hashes, for each of these sizes that there are: in one go
+    through the hashes, however many sizes are asked for."""
+    found: dict[int, bytes] = {}
+    # The roots of the perfect subtrees so far, the widest first.
+    peaks: list[bytes] = []
+    done = 0
+    for size in sorted(size for size in set(sizes) if 0 <= size <= len(hashes)):
+        for number in range(done, size):
+            top, at = hashes[number], number
+            while at & 1:
+                top, at = node_hash(peaks.pop(), top), at >> 1
+            peaks.append(top)
+        done = size
+        root = peaks[-1] if peaks else EMPTY_ROOT
+        for peak in reversed(peaks[:-1]):
+            root = node_hash(peak, root)
+        found[size] = root
+    return found
 
 
 # --- building -------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from detente.gateway.outcomes import Outcomes
 from detente.gateway.review import Review
 from detente.gateway.witness import Witness
 from detente.model import encode
+from detente.ports import OtherSize
 from detente.proof import Ed25519Signer
 from detente.store.sqlite import SQLiteStore
 from detente.testing.parts import PARTIES, Fault, SetClock
@@ -143,7 +144,9 @@ class Site:
         """What the faces answer to a partner's gateway."""
         what = path.rpartition("/")[2]
         if what == "add-checkpoint":
-            status, _, data = await self.witness.serve(body)
+            status, media, data = await self.witness.serve(body)
+            if (status, media) == (409, "text/x.tlog.size"):
+                raise OtherSize(int(data))
             if status != 200:  # as HTTP says it
                 raise Conflict("witness.refused", f"Expected a cosignature, got {status}.")
             return data

@@ -5,12 +5,18 @@ from __future__ import annotations
 import httpx
 
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised, PeerError, Unavailable
+from detente.ports import OtherSize
 
 __all__ = ["HTTPCourier"]
 
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
 CONNECT_S = 10.0
 ANSWER_S = 120.0
+#: Of an error that a partner states, so much is told on.
+WORDS_MAX = 500
+#: How a witness says which size it has cosigned (C2SP ``tlog-witness``): 16 digits and a newline.
+SIZE_MEDIA = "text/x.tlog.size"
+SIZE_BYTES_MAX = 17
 
 
 class HTTPCourier:
@@ -34,7 +40,8 @@ class HTTPCourier:
                 data = await _read(answer)
                 if answer.is_success:
                     return data
-                raise _stated(answer.status_code, data)
+                media = answer.headers.get("content-type", "").partition(";")[0].strip()
+                raise _stated(answer.status_code, data, media)
         except httpx.InvalidURL as error:
             raise Invalid("peer.address", f"Expected an http address, got {address}.") from error
         except httpx.HTTPError as error:
@@ -60,12 +67,14 @@ async def _read(answer: httpx.Response) -> bytes:
     return b"".join(pieces)
 
 
-def _stated(status: int, data: bytes) -> Exception:
+def _stated(status: int, data: bytes, media: str = "") -> Exception:
     """The error a partner's gateway states, told as the partner's."""
+    if status == 409 and media == SIZE_MEDIA and (size := _size(data)) is not None:
+        return OtherSize(size)
     try:
         stated = httpx.Response(status, content=data).json()["error"]
-        code, sentence = str(stated["code"]), str(stated["sentence"])
-    except (ValueError, KeyError, TypeError):
+        code, sentence = str(stated["code"])[:WORDS_MAX], str(stated["sentence"])[:WORDS_MAX]
+    except (ValueError, KeyError, TypeError, RecursionError):
         code, sentence = "peer.answer", f"Expected success, got status {status}."
     classes: dict[int, type[Invalid | NotAuthorised | Missing | Conflict]] = {
         400: Invalid,
@@ -80,3 +89,11 @@ def _stated(status: int, data: bytes) -> Exception:
     if status == 503:
         return Unavailable(code, f"The partner says: {sentence}")
     return PeerError(code, f"The partner says: {sentence}")
+
+
+def _size(data: bytes) -> int | None:
+    """A size in its one decimal form with a newline behind it; None for anything else."""
+    if len(data) > SIZE_BYTES_MAX or not data[:-1].isdigit() or data[-1:] != b"\n":
+        return None
+    size = int(data)
+    return size if data == f"{size}\n".encode() and size < 2**53 else None

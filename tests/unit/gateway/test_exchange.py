@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
 
-from detente.errors import DetenteError, Unavailable
+from detente.errors import DetenteError, Missing, Unavailable
 from detente.gateway import exchange as exchange_module
 from detente.gateway.deliver import PageAsk, Ready
 from detente.gateway.witness import proof_of
 from detente.model import decode, encode, object_key
 from detente.model.transfer import Receipt, ReceiptsTaken, Request
+from detente.node import Node
 from detente.ports import NewItem, Tx
-from detente.proof import Proof, encode_proof, parse_proof, sign
+from detente.proof import Envelope, Proof, Signature, encode_proof, parse_proof, sign
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import payload_type
 from detente.testing import World, check
@@ -668,3 +671,95 @@ def test_receipt_counts_by_the_givers_node_and_from_the_giver_only(tmp_path: Pat
         await world.exchange()
 
     play(tmp_path, story)
+
+
+# --- who is at the door, and what its answers may not do ------------------------------------------
+
+
+def test_an_unsigned_request_does_not_tell_whose_charters_are_known(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        kind = payload_type("request", exercise=False)
+        # So many signatures that try every key of a charter there is.
+        many = tuple(Signature(None, bytes(64)) for _ in range(2_000))
+        for signatures in ((), many):
+            told = []
+            for sender in ("W", "Z"):
+                request = Request(what="acts", sender=sender, to="B", agreement=AGREEMENT, serial=9)
+                envelope = Envelope(kind, encode(request), signatures)
+                with pytest.raises(DetenteError) as found:
+                    await world.sites["B"].desk.hear(envelope.encode(), "acts")
+                error = found.value
+                told.append((type(error), error.code, error.hint, error.sentence.replace("Z", "W")))
+            assert told[0] == told[1]
+            assert told[0][1] == "peer.signature"
+        with pytest.raises(Missing) as missing:  # the operator's own commands are told more
+            await world.sites["B"].exchange.add_peer("Z", AGREEMENT, "http://z.example")
+        assert missing.value.code == "charter.unknown"
+
+    play(tmp_path, story)
+
+
+class Unforeseen(Exception):
+    """What nobody has thought of."""
+
+
+def test_an_exchange_with_all_goes_on_behind_whatever_one_answer_does(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        site, asked = world.sites["B"], []
+
+        async def sync(party: str, agreement: str) -> None:
+            asked.append(party)
+            raise Unforeseen if len(asked) == 1 else Unavailable("peer.unreachable", "Expected it.")
+
+        for party in ("K", "W"):
+            await site.exchange.add_peer(party, AGREEMENT, f"sim://{party}")
+        site.exchange.sync = sync  # type: ignore[method-assign,assignment]  # two that fail
+        with structlog.testing.capture_logs() as logs:
+            await site.exchange.sync_all()
+        assert sorted(asked) == ["K", "W"]
+        assert [one["event"] for one in logs] == ["unforeseen", "sync"]
+
+    play(tmp_path, story, checked=False)
+
+
+@pytest.mark.parametrize("error", [Unforeseen(), Unavailable("store.busy", "Expected less.")])
+def test_the_loops_of_a_node_outlive_what_nobody_foresaw(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"sync": 0, "tick": 0, "links": 0}
+
+    async def story() -> None:
+        twice = asyncio.Event()
+
+        def failed(use: str) -> None:
+            calls[use] += 1
+            if min(calls.values()) > 1:
+                twice.set()
+            raise error
+
+        async def sync_all() -> None:
+            failed("sync")
+
+        async def tick() -> None:
+            failed("tick")
+
+        def begin(_: int) -> None:
+            failed("links")
+
+        parts = {
+            "config": SimpleNamespace(sync_ms=1),
+            "exchange": SimpleNamespace(sync_all=sync_all),
+            "orders": SimpleNamespace(tick=tick),
+            "link_work": SimpleNamespace(begin=begin),
+            "clock": SimpleNamespace(now_us=lambda: 0),
+        }
+        node: Any = SimpleNamespace(**parts)
+        tasks = [asyncio.create_task(one(node)) for one in (Node._sync, Node._watch)]
+        await asyncio.wait_for(twice.wait(), 30)
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    monkeypatch.setattr("detente.node.TICK_S", 0.001)
+    asyncio.run(story())

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.errors import Unavailable
+from detente.faces.documents import new_envelope
 from detente.gateway.witness import ledger_vkey, witness_vkey
-from detente.ports import Tx
+from detente.model import Charter, decode
+from detente.ports import OtherSize, Tx
 from detente.proof import (
     AddCheckpoint,
     Checkpoint,
     Ed25519Signer,
+    VerifierKey,
+    add_signature,
     consistency_proof,
     encode_add_checkpoint,
+    parse_add_checkpoint,
     parse_checkpoint,
     parse_note,
     sign_checkpoint,
     verify_cosignature,
 )
+from detente.rules.standing import Standing
 from detente.testing import World
-from detente.testing.parts import AGREEMENT
+from detente.testing.parts import AGREEMENT, Fault
 from tests.unit.gateway.kit import play
 
 ROOT = hashlib.sha256(b"another history").digest()
@@ -231,6 +240,111 @@ def test_cosignature_that_does_not_verify_is_not_kept(tmp_path: Path) -> None:
             assert (await world.sync("B")).cosigned is None
             assert await site.store.read(lambda view: view.cosignatures(log)) == before
         world.sites["W"].answer = honest  # type: ignore[method-assign]  # an honest one again
+
+    play(tmp_path, story)
+
+
+def test_a_lost_answer_does_not_end_cosigning(tmp_path: Path) -> None:
+    """The witness has cosigned what this node was not told of, and says up to where."""
+
+    async def story(world: World) -> None:
+        for _ in range(2):
+            await world.publish("B", "VI", "B-NAV")
+            world.fail("lost", path="add-checkpoint")
+            assert (await world.sync("B")).cosigned is None
+            await world.publish("B", "VI", "B-NAV")
+            size, _ = await head_of(world)
+            assert (await world.sync("B")).cosigned == size
+
+    play(tmp_path, story)
+
+
+def test_a_witness_that_names_size_after_size_is_asked_twice(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        honest, asked, told = world.sites["W"].answer, list[int](), list[int]()
+
+        async def lying(path: str, body: bytes, fault: Fault | None) -> bytes | None:
+            if not path.endswith("add-checkpoint"):
+                return await honest(path, body, fault)
+            asked.append(parse_add_checkpoint(body).old)
+            raise OtherSize(told.pop(0))
+
+        world.sites["W"].answer = lying  # type: ignore[method-assign]  # a witness that lies
+        size, _ = await head_of(world)
+        for sizes, wanted in (([1, 2], 2), ([size + 1], 1)):
+            told[:] = sizes
+            asked.clear()
+            assert (await world.sync("B")).cosigned is None
+            assert len(asked) == wanted
+
+    play(tmp_path, story)
+
+
+def test_requests_of_anybody_fold_nothing_until_a_paper_has_come(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        size = await seen(world)
+        site, folds = world.sites["W"], []
+        standing = site.book.standing
+
+        def counted(agreement: str, at_ms: int) -> Standing:
+            folds.append(agreement)
+            return standing(agreement, at_ms)
+
+        site.book.standing = counted  # type: ignore[method-assign]  # only counted
+        for _ in range(3):
+            unknown = fork(world, size, size, origin="x.example/detente/A1")
+            assert (await site.witness.serve(unknown))[0] == 404
+            assert (await site.witness.serve(await growth(world, size)))[0] in (200, 409)
+        assert folds == []
+        site.book.standing = standing  # type: ignore[method-assign]  # an order may fold
+        await world.suspend("W", kinds=("SL",))
+        site.book.standing = counted  # type: ignore[method-assign]  # only counted
+        assert (await site.witness.serve(fork(world, size, size, origin="x/A1")))[0] == 404
+        assert folds == []
+
+    play(tmp_path, story)
+
+
+def test_a_new_ledger_key_in_a_charter_holds_at_once(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        size = await seen(world)
+        new, keys = Ed25519Signer(Ed25519PrivateKey.generate()), world.keys["B"]
+        charter = decode(world.charters["B"].payload, Charter)
+        vkey = VerifierKey("b.example/detente/node", 1, new.public).encode()
+        logs = tuple(
+            msgspec.structs.replace(log, vkey=vkey) if log.use == "ledger" else log
+            for log in charter.logs
+        )
+        charter = msgspec.structs.replace(charter, version=2, logs=logs)
+        envelope = new_envelope("charter", charter, exercise=False)
+        for name in ("head-1", "head-2"):
+            envelope = add_signature(envelope, keys[name])
+        assert (await world.sites["W"].witness.serve(fork(world, size, size)))[0] == 409
+        await world.sites["W"].orders.import_charter(envelope.encode())
+        assert (await world.sites["W"].witness.serve(fork(world, size, size)))[0] == 403
+
+    play(tmp_path, story, checked=False)
+
+
+def test_of_a_cosignature_only_the_witness_own_line_is_kept(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        site, honest = world.sites["B"], world.sites["W"].answer
+        log = site.book.me.log_of(AGREEMENT)
+        junk = "\u2014 nobody.example/witness " + base64.b64encode(bytes(76)).decode() + "\n"
+
+        async def more(path: str, body: bytes, fault: Fault | None) -> bytes | None:
+            found = await honest(path, body, fault)
+            if found is None or not path.endswith("add-checkpoint"):
+                return found
+            return junk.encode() + found + found + junk.encode()
+
+        world.sites["W"].answer = more  # type: ignore[method-assign]  # a witness that says more
+        await world.publish("B", "VI", "B-NAV")
+        assert (await world.sync("B")).cosigned
+        kept = await site.store.read(lambda view: view.cosignatures(log))
+        assert kept is not None
+        names = [name for name, _ in parse_note(kept[1]).lines]
+        assert names == [log, "w.example/witness"]
 
     play(tmp_path, story)
 

@@ -22,6 +22,7 @@ from detente.proof import (
     leaf_hash,
     node_hash,
     parse_tile_path,
+    prefix_roots,
     root_from_tiles,
     root_of,
     split_bundle,
@@ -56,6 +57,13 @@ WHOLE = grown(SIZE_MAX)
 
 
 # --- against the naive tree ---------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-2, SIZE_MAX + 2), max_size=8), SIZES)
+@settings(max_examples=30)
+def test_roots_of_prefixes_are_those_of_the_trees_they_are(sizes: list[int], size: int) -> None:
+    found = prefix_roots(LEAVES[:size], sizes)
+    assert found == {n: naive_root(LEAVES[:n]) for n in set(sizes) if 0 <= n <= size}
 
 
 def test_leaf_node_and_empty_root_are_those_of_rfc_6962() -> None:
