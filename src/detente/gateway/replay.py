@@ -11,7 +11,7 @@ is judged by itself, and a fault is where something was wrong first.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -145,7 +145,7 @@ class Replay:
         elif entry.act == "receipt":
             self._take_receipt(entry, number)
         elif entry.act == "directive.sign":
-            self._check_signature(entry)
+            _check_signature(entry, self._envelope(entry), self._copied.signed[entry.doc or ""])
         elif entry.act == "standing":
             self._check_standing(entry)
         elif entry.act == "anchor":
@@ -190,7 +190,9 @@ class Replay:
         else:
             tried(where, checks.get(use, lambda: self._check_own(entry, envelope, use)))
         if use not in checks:
-            tried(where, lambda: self._check_newest(entry, self._at(entry.at).agreement))
+            terms, node = self._at(entry.at).agreement, self._node
+            if terms is not None and node is not None:
+                tried(where, lambda: _check_newest(node.accepted, self._newest, entry.at, terms))
         self._acts.append(act)
         self._since_ms = entry.at
         self._standing = None
@@ -241,23 +243,9 @@ class Replay:
                 "agreement.not-party", f"Expected an agreement of {own}, got one of others."
             )
         self._check_named(entry, own, agreement.id)
-        self._check_newest(entry, agreement)
-
-    def _check_newest(self, entry: Entry, agreement: Agreement | None) -> None:
-        """Under an agreement stand the newest charters of its members that the node had accepted:
-        a key that was dropped must not go on counting because the new charter was left out here.
-        Two instants that are the same do not tell which came first."""
-        for party, charters in self._node.accepted.items() if self._node else ():
-            here = self._newest.get(party)
-            if here is None or agreement is None or agreement.member(party) is None:
-                continue
-            known = max((c.version for at_ms, c in charters if at_ms < entry.at), default=0)
-            if known > here.version:
-                raise Conflict(
-                    "record.charter-old",
-                    f"Expected version {known} of {party}'s charter, which this node had, got "
-                    f"{here.version}.",
-                )
+        if self._node is not None:
+            _check_newest(self._node.accepted, self._newest, entry.at, agreement)
+        _check_pins(self._copied.charters, agreement)
 
     def _check_agreement_id(self, agreement: Agreement) -> None:
         if agreement.id != self._place.agreement:
@@ -338,15 +326,6 @@ class Replay:
                     "record.place", f"Expected the partner's {name} {expected}, got {got}."
                 )
         self.proved += 1
-
-    def _check_signature(self, entry: Entry) -> None:
-        """A signature that was entered is one of its document, and holds."""
-        envelope = self._envelope(entry)
-        keyid = entry.by.keyid if entry.by else ""
-        sig = base64.b64decode(entry.sig or "", validate=True)
-        borne = any(one.keyid == keyid and one.sig == sig for one in envelope.signatures)
-        if not borne or keyid not in self._copied.signed[entry.doc or ""]:
-            raise Invalid("record.signature", "Expected a signature of the document, got another.")
 
     def _check_standing(self, entry: Entry) -> None:
         """The standing that was entered is that of its instant, or of one since the last act or
@@ -436,6 +415,49 @@ class Replay:
         ):
             known = self._standing = fold(self._acts, at_ms)
         return known
+
+
+def _check_newest(
+    accepted: Mapping[str, Sequence[tuple[int, Charter]]],
+    newest: Mapping[str, Charter],
+    at_ms: int,
+    agreement: Agreement,
+) -> None:
+    """Under an agreement stand the newest charters of its members that the node had accepted: a
+    key that was dropped must not go on counting because the new charter was left out here. Two
+    instants that are the same do not tell which came first."""
+    for party, charters in accepted.items():
+        here = newest.get(party)
+        if here is None or agreement.member(party) is None:
+            continue
+        known = max((c.version for since_ms, c in charters if since_ms < at_ms), default=0)
+        if known > here.version:
+            raise Conflict(
+                "record.charter-old",
+                f"Expected version {known} of {party}'s charter, which this node had, got "
+                f"{here.version}.",
+            )
+
+
+def _check_pins(charters: Mapping[str, Charter], agreement: Agreement) -> None:
+    """Each member's charter that an agreement names is one of its chain, as for the node."""
+    for member in agreement.members:
+        pinned = charters.get(member.charter)
+        if pinned is None or pinned.party != member.party:
+            raise NotAuthorised(
+                "agreement.charter",
+                f"Expected the charter {member.charter[:16]}… of {member.party} in the copy, got "
+                "others.",
+            )
+
+
+def _check_signature(entry: Entry, envelope: Envelope, signed: Collection[str]) -> None:
+    """A signature that was entered is one of its document, and holds."""
+    keyid = entry.by.keyid if entry.by else ""
+    sig = base64.b64decode(entry.sig or "", validate=True)
+    borne = any(one.keyid == keyid and one.sig == sig for one in envelope.signatures)
+    if not borne or keyid not in signed:
+        raise Invalid("record.signature", "Expected a signature of the document, got another.")
 
 
 def _check_root(commitment: str, salt: str, root: str) -> None:
