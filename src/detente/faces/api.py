@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -392,6 +393,10 @@ class API:
 
     async def _peer_add(self, request: Request) -> object:
         body = await _json(request, _PeerBody)
+        if not _is_address(body.address):
+            raise Invalid(
+                "peer.address", f"Expected http(s)://HOST[:PORT], got {body.address[:200]}."
+            )
         row = await self._parts.exchange.add_peer(body.party, body.agreement, body.address)
         return {"party": row.party, "agreement": row.agreement, "address": row.address}
 
@@ -434,6 +439,14 @@ def _one_version(text: str | None) -> Versions | None:
 
 async def _body(request: Request) -> bytes:
     return await read_body(request.receive, DOCUMENT_BYTES_MAX)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        place = urlsplit(text)
+        return place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
+    except ValueError:
+        return False
 
 
 async def _json(request: Request, form: type[T]) -> T:

@@ -61,6 +61,12 @@ class ClientAPI:
     async def add(self, request: Request) -> object:
         """A new credential; its secret is told once."""
         body = await _asked(request)
+        for name in body.collections:
+            agreement, slash, collection = name.partition("/")
+            if not (agreement and slash and collection) or "/" in collection:
+                raise Invalid(
+                    "client.collection", f"Expected AGREEMENT/COLLECTION, got {name[:200]}."
+                )
         known = await self._store.read(lambda view: view.credential(body.name))
         if known is not None and known.removed_ms is None:
             raise Conflict("client.known", f"Expected a new name, got {body.name}.")

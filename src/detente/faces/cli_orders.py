@@ -11,11 +11,11 @@ import typer
 
 from detente.errors import Invalid
 from detente.faces.client import NodeClient
-from detente.faces.documents import envelope_in, read_file, signed_file, write_new
+from detente.faces.documents import envelope_in, key_in, read_file, signed_file, write_new
 from detente.faces.speak import answer, stated, table, tell
 from detente.model import Choice, Condition, Scope, decode
 from detente.model.directive import HALT_MS_MAX, Directive
-from detente.proof import load_private_key, sign
+from detente.proof import sign
 from detente.rules.authority import payload_type
 from detente.wire.terms import parse_span_ms, time_text
 
@@ -91,7 +91,7 @@ def halt(
     }
     drafted = client.post("/api/directives/draft", msgspec.json.encode(draft))
     exercise = client.get("/api/node")["exercise"]
-    signers = [load_private_key(read_file(path)) for path in key]
+    signers = [key_in(path) for path in key]
     envelope = sign(
         payload_type("directive", exercise=exercise), drafted["payload"].encode(), signers
     )
@@ -176,7 +176,7 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
 @stated
 def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to a directive, offline."""
-    envelope = signed_file(file, "directive", key, None)
+    envelope = signed_file(file, "directive", key)
     read = decode(envelope.payload, Directive)
     answer(
         {"directive": read.id, "signatures": len(envelope.signatures)},
@@ -303,7 +303,7 @@ def assurance_draft(
 @stated
 def assurance_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add a signature to an assurance, offline."""
-    envelope = signed_file(file, "assurance", key, None)
+    envelope = signed_file(file, "assurance", key)
     answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
 
 

@@ -112,7 +112,7 @@ def _card_in(path: Path) -> KeyCard:
 @stated
 def charter_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to a charter, offline."""
-    envelope = signed_file(file, "charter", key, None)
+    envelope = signed_file(file, "charter", key)
     answer({"signatures": len(envelope.signatures)}, as_json=as_json)
 
 
@@ -189,7 +189,7 @@ def agreement_draft(
 @stated
 def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to an agreement, offline."""
-    envelope = signed_file(file, "agreement", key, None)
+    envelope = signed_file(file, "agreement", key)
     answer({"signatures": len(envelope.signatures)}, as_json=as_json)
 
 

@@ -6,7 +6,9 @@ Signing is an offline act: a file goes in, a file with one signature more comes 
 from __future__ import annotations
 
 import base64
+import getpass
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +34,7 @@ __all__ = [
     "charter_of",
     "envelope_in",
     "key_card",
+    "key_in",
     "new_envelope",
     "read_file",
     "signed_file",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 FILE_BYTES_MAX = 2 * 1024 * 1024
+PASSWORD_VARIABLE = "DETENTE_KEY_PASSWORD"  # noqa: S105  # the name of a variable
 
 
 class KeyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +155,30 @@ def envelope_in(path: Path) -> Envelope:
     return decode_envelope(read_file(path))
 
 
-def signed_file(path: Path, use: str, keys: list[Path], password: bytes | None) -> Envelope:
+def key_in(path: Path) -> Ed25519Signer | P256Signer:
+    """The private key in a file. One under a password is opened with what the environment variable
+    ``DETENTE_KEY_PASSWORD`` has, or what is typed; a password never stands on a command line."""
+    pem = read_file(path)
+    password = os.environ.get(PASSWORD_VARIABLE) if b"ENCRYPTED" in pem else None
+    if password is None and b"ENCRYPTED" in pem:
+        if not sys.stdin.isatty():
+            raise Invalid(
+                "key.password",
+                f"Expected the password of {path}, got none.",
+                hint=f"Type it at a terminal, or set {PASSWORD_VARIABLE}.",
+            )
+        password = getpass.getpass(f"Password of {path}: ")
+    try:
+        return load_private_key(pem, None if password is None else password.encode())
+    except Invalid as error:
+        raise Invalid(
+            "key.private",
+            f"Expected an officer's private key (Ed25519 or P-256, PEM) that opens, got {path}.",
+            hint="`detente charter key FILE` makes one; FILE.card is not it.",
+        ) from error
+
+
+def signed_file(path: Path, use: str, keys: list[Path]) -> Envelope:
     """Add a signature by each key to the document in a file, in place. What is no document of
     this use is refused: who means to sign a charter must not sign an order."""
     envelope = envelope_in(path)
@@ -165,6 +192,6 @@ def signed_file(path: Path, use: str, keys: list[Path], password: bytes | None) 
     # What is signed is read first: a payload that is not canonical is refused unsigned.
     canonical(msgspec.json.decode(envelope.payload))
     for key in keys:
-        envelope = add_signature(envelope, load_private_key(read_file(key), password))
+        envelope = add_signature(envelope, key_in(key))
     write_new(path, envelope.encode(), replace=True)
     return envelope

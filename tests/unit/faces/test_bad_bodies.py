@@ -399,3 +399,28 @@ def test_body_of_200_mb_is_refused_while_it_is_read(
             assert (await k.get("/healthz")).status_code == 200
 
     play(tmp_path, story, body_bytes_max=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("peers", {"party": "K", "agreement": "T1", "address": address}, "peer.address")
+        for address in ("ftp://k.example", "k.example", "http://", "http://[", "http://k:99999")
+    ]
+    + [
+        ("clients", {"name": "c", "party": "K", "collections": [name]}, "client.collection")
+        for name in ("out", "/out", "T1/", "T1/out/more")
+    ],
+)
+def test_what_can_never_work_is_not_kept(
+    tmp_path: Path, path: str, body: dict[str, Any], code: str
+) -> None:
+    async def story(site: Site) -> None:
+        headers = {"authorization": f"Bearer {site.node.folder.text('token')}"}
+        async with httpx.AsyncClient(base_url=site.address, headers=headers) as operator:
+            before = (await operator.get(f"/api/{path}")).json()
+            answer = await operator.post(f"/api/{path}", json=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+            assert (await operator.get(f"/api/{path}")).json() == before
+
+    play(tmp_path, story)
