@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ __all__ = ["ARREST", "GRADE", "HOUR_MS", "Stage"]
 
 HERE = Path(__file__).resolve().parent
 HOUR_MS = 3_600_000
+#: A node that is slow does by then what it does by itself.
+PATIENCE_S = 60
 GRADE = "admiralty:B2"
 ARREST = "interdiction-and-arrest"
 
@@ -56,6 +60,12 @@ class Stage:
             check |= {"wanted": repr(wanted), "got": repr(got)}
             self.lines.append(f"NOT AS EXPECTED: {what}: wanted {wanted!r}, got {got!r}")
         self.checks.append(check)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds that a node does by itself; what then holds is expected."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def tell(self, words: str) -> None:
         """A line for people."""

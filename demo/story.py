@@ -203,6 +203,8 @@ def step_6(stage: Stage) -> None:
 
 def step_7(stage: Stage) -> None:
     """Hour 4: W knows of D1 at once; whoever pulls gets an explicit answer."""
+    # The answer to an order waits a second at most for the partner to be told.
+    stage.until(lambda: any(one["directive"] == "D1" for one in stage.w.standing()["orders"]))
     theirs = stage.w.standing()
     stage.expect(
         "W's node has D1 by notice",
