@@ -212,7 +212,7 @@ class Replay:
         is entered, so versions may be passed over."""
         exercise = self._copied.index.exercise
         charter = open_document(envelope, "charter", Charter, exercise=exercise)
-        self._check_named(entry, charter.party, charter.party)
+        _check_named(entry, charter.party, charter.party)
         before = self._newest.get(charter.party)
         if entry.doc in self.charters:
             return
@@ -236,12 +236,12 @@ class Replay:
             envelope, self._newest, current, exercise=self._copied.index.exercise
         )
         own = self._copied.index.party
-        self._check_agreement_id(agreement)
+        _check_agreement_id(agreement, self._place.agreement)
         if agreement.member(own) is None:
             raise NotAuthorised(
                 "agreement.not-party", f"Expected an agreement of {own}, got one of others."
             )
-        self._check_named(entry, own, agreement.id)
+        _check_named(entry, own, agreement.id)
         self._check_newest(entry, agreement)
 
     def _check_newest(self, entry: Entry, agreement: Agreement | None) -> None:
@@ -260,20 +260,13 @@ class Replay:
                     f"{here.version}.",
                 )
 
-    def _check_agreement_id(self, agreement: Agreement) -> None:
-        if agreement.id != self._place.agreement:
-            raise Invalid(
-                "record.act-agreement",
-                f"Expected agreement {self._place.agreement}, got {agreement.id}.",
-            )
-
     def _check_own(self, entry: Entry, envelope: Envelope, use: str) -> None:
         """An own act; assurances may be another party's, brought here by hand."""
         standing = self._at(entry.at)
         party, name = check_act(
             use, envelope, standing, at_ms=entry.at, exercise=self._copied.index.exercise
         )
-        self._check_named(entry, party, name)
+        _check_named(entry, party, name)
         if use == "directive" and party != self._copied.index.party:
             raise NotAuthorised(
                 "directive.foreign",
@@ -298,16 +291,7 @@ class Replay:
         )
         if party == self._copied.index.party:
             raise NotAuthorised("peer.act-party", f"Expected a partner's act, got one of {party}.")
-        self._check_named(entry, party, name)
-
-    def _check_named(self, entry: Entry, party: str, name: str) -> None:
-        """The entry says of its document what is so; only a partner's act has its own instant."""
-        said = (entry.party, entry.ref, entry.peer_at is not None)
-        if said != (party, name, entry.act == "peer.act"):
-            raise Invalid(
-                "record.act-named",
-                f"Expected an entry for {name} of {party}, got {entry.ref} of {entry.party}.",
-            )
+        _check_named(entry, party, name)
 
     def _check_place(self, entry: Entry, use: str) -> None:
         """Where the partner's ledger holds the act, if the copy has the proof."""
@@ -450,3 +434,21 @@ def _check_root(commitment: str, salt: str, root: str) -> None:
         )
     except (Invalid, ValueError) as error:
         raise Conflict("receipt.root", "Expected the page's root, got another.") from error
+
+
+def _check_named(entry: Entry, party: str, name: str) -> None:
+    """The entry says of its document what is so; only a partner's act has its own instant."""
+    said = (entry.party, entry.ref, entry.peer_at is not None)
+    if said != (party, name, entry.act == "peer.act"):
+        raise Invalid(
+            "record.act-named",
+            f"Expected an entry for {name} of {party}, got {entry.ref} of {entry.party}.",
+        )
+
+
+def _check_agreement_id(agreement: Agreement, wanted: str) -> None:
+    if agreement.id != wanted:
+        raise Invalid(
+            "record.act-agreement",
+            f"Expected agreement {wanted}, got {agreement.id}.",
+        )
