@@ -309,7 +309,7 @@ class Replay:
         )
         check_proof(proof, raw, vkey)
         there = decode(raw, Entry)
-        claims: tuple[tuple[str, object, object], ...] = (
+        _check_claims(
             ("origin", vkey.name, entry.origin),
             ("index", parse_proof(proof).index, entry.index),
             ("document", there.doc, entry.doc),
@@ -317,11 +317,6 @@ class Replay:
             ("act", there.act, ACT_OF_USE[use]),
             ("party", there.party, entry.party),
         )
-        for name, expected, got in claims:
-            if expected != got:
-                raise Invalid(
-                    "record.place", f"Expected the partner's {name} {expected}, got {got}."
-                )
         self.proved += 1
 
     def _check_signature(self, entry: Entry) -> None:
@@ -452,3 +447,10 @@ def _check_agreement_id(agreement: Agreement, wanted: str) -> None:
             "record.act-agreement",
             f"Expected agreement {wanted}, got {agreement.id}.",
         )
+
+
+def _check_claims(*claims: tuple[str, object, object]) -> None:
+    """Raise unless the partner's ledger says what this one says that it does."""
+    for name, expected, got in claims:
+        if expected != got:
+            raise Invalid("record.place", f"Expected the partner's {name} {expected}, got {got}.")
