@@ -349,6 +349,8 @@ FAULTS = [
     ("An act is entered for an instant that has passed", "gateway/order.py",
      "if paper.at_ms is not None and paper.at_ms >= newest:", "if paper.at_ms is not None:",
      VERIFY),
+    ("An act that has waited is not checked anew", "gateway/order.py",
+     "        check_act(paper.use, paper.envelope,", "        (lambda *_, **__: None)(paper.use,", ORDER),
     ("Strangers' signatures are recorded", "gateway/order.py",
      "envelope = only_signed_by(paper.envelope, keys.values())", "envelope = paper.envelope",
      VERIFY),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import detente.node
-from detente.errors import Conflict, Missing, Unavailable
+from detente.errors import Conflict, Invalid, Missing, Unavailable
 from detente.faces.documents import new_envelope
 from detente.gateway.book import Book, latest_us
 from detente.gateway.gather import PageAsk
@@ -367,5 +367,37 @@ def test_what_an_order_keeps_back_is_expired_at_once_if_its_time_is_over(tmp_pat
         site.orders.tick = tick  # type: ignore[method-assign]  # and on with the clock
         lines = await site.ask.feeds(AGREEMENT, READER)
         assert [one.states for one in lines] == [{"expired": 1}]
+
+    play(tmp_path, story)
+
+
+def test_an_act_that_has_waited_beyond_its_end_is_refused_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    """It is checked for the instant for which it is entered."""
+
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        log, write = site.book.me.log_of(AGREEMENT), site.store.write
+
+        async def late(work: Any) -> Any:
+            site.store.write = write  # type: ignore[method-assign]  # only the next is late
+            world.clock.advance(10)
+            await write(lambda tx: tx.append_entry(log, site.book.entry("expire", count=1)))
+            return await write(work)
+
+        draft = world.draft(Said(id="DX", issuer="B", verb="suspend", kinds=("PE",), lasts_ms=5))
+        envelope = world.sign("directive", draft, "B", *SIGNERS["suspend"])
+        site.store.write = late  # type: ignore[method-assign]  # somebody else is before it
+        before = site.book.acts(AGREEMENT)
+        with pytest.raises(Invalid) as found:
+            await site.orders.enact(envelope.encode())
+        assert found.value.code == "directive.end"
+        size = await site.store.read(lambda view: view.log_size(log))
+        newest = await site.store.read(lambda view: view.entry(log, size - 1))
+        assert b'"expire"' in newest
+        world.clock.advance(1)
+        await site.orders.tick()
+        assert site.book.acts(AGREEMENT) == before
 
     play(tmp_path, story)
