@@ -37,7 +37,8 @@ def test_what_came_while_one_looked_is_heard_at_once() -> None:
             heard = bell.heard("A1", "out")
             bell.ring("A1", collection)
             # It would wait for ever otherwise: nothing rings again.
-            assert await bell.wait("A1", "out", heard, 3_600)
+            async with asyncio.timeout(60):  # who misses it would wait for an hour
+                assert await bell.wait("A1", "out", heard, 3_600)
         assert bell.waiting() == 0
 
     asyncio.run(story())
