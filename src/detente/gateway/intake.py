@@ -211,13 +211,16 @@ class Intake:
         """Decisions for those of the handlings that are new; none if they are few."""
         change, (_, name) = self._change(key), split_key(key)
         terms = change.current.standing.agreement
-        places = feed_parties(terms, change.party) if terms else ()
-        parties = [party for collection, party in places if collection == name]
-        if len(handlings) * len(parties) <= INLINE_MAX:
+        named = terms.collection(name) if terms else None
+        # No more than that; who they are is looked up where something is new for very many.
+        most = len(named.readers) + 2 if named else 0
+        if len(handlings) * most <= INLINE_MAX:
             return Ahead()
         fresh = await self._book.store.read(lambda view: new_handlings(view, key, handlings))
-        if len(fresh) * len(parties) <= INLINE_MAX:
+        if len(fresh) * most <= INLINE_MAX:
             return Ahead()
+        places = feed_parties(terms, change.party) if terms else ()
+        parties = [party for collection, party in places if collection == name]
         return await asyncio.to_thread(decide_ahead, change.current, fresh, change.party, parties)
 
     def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change, ahead: Ahead) -> _Entered:
