@@ -22,7 +22,6 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -247,14 +246,26 @@ async def open_clock(store: Store, *, exercise: bool) -> RunningClock:
     if latest - now_us > CLOCK_BEHIND_MS_MAX * 1000:
         raise Conflict(
             "clock.behind",
-            f"Expected a time from {_utc(latest)} on, the newest on record, got {_utc(now_us)}.",
+            f"Expected a time from {time_text(latest // 1000)} on, the newest on record, got "
+            f"{time_text(now_us // 1000)}.",
             hint="Set the machine's clock (NTP), then start again.",
         )
     return clock
 
 
-def _utc(us: int) -> str:
-    return datetime.fromtimestamp(us // 1_000_000, UTC).isoformat()
+async def outlived(
+    work: Callable[[], Awaitable[object]], broken: Callable[[Broken], None], **about: str
+) -> None:
+    """Do what is done again and again, and come back whatever happens in it: it is logged, with
+    what it is ``about``, and ``broken`` is told where an invariant does not hold."""
+    try:
+        await work()
+    except DetenteError as error:
+        log.error("failed", code=error.code, sentence=error.sentence, **about)
+        if isinstance(error, Broken):
+            broken(error)
+    except Exception as error:  # else nothing of the kind would be done any more
+        log.error("unforeseen", exc_info=error, **about)
 
 
 class LinkWork:
@@ -284,14 +295,8 @@ class LinkWork:
                 task.add_done_callback(tasks.discard)
 
     async def _work(self, use: str, name: str, work: Callable[[str], Awaitable[object]]) -> None:
-        try:
-            await work(name)
-        except DetenteError as error:
-            log.error("link", use=use, name=name, code=error.code, sentence=error.sentence)
-            if isinstance(error, Broken):
-                self._broken(error)
-        except Exception as error:  # one link's fault must not end the others' work
-            log.error("unforeseen", use=use, name=name, exc_info=error)
+        # One link's fault must not end the others' work.
+        await outlived(lambda: work(name), self._broken, use=use, name=name)
 
     async def stop(self) -> None:
         """Break off what is at work; each begins again from its last durable place."""
@@ -350,32 +355,20 @@ class Node:
             self._tasks.append(asyncio.create_task(self._sync()))
 
     async def _watch(self) -> None:
+        async def begin() -> None:
+            self.link_work.begin(self.clock.now_us())
+
         while True:
             await asyncio.sleep(TICK_S)
-            try:
-                await self.orders.tick()
-            except DetenteError as error:
-                # Time goes on and so must this loop; the gate does not clear past an instant
-                # that was not folded, so nothing leaves meanwhile.
-                log.error("tick", code=error.code, sentence=error.sentence)
-                if isinstance(error, Broken):
-                    self.gate.shut(error)
-            except Exception as error:  # likewise, whatever it was
-                log.error("unforeseen", use="tick", exc_info=error)
-            try:
-                self.link_work.begin(self.clock.now_us())
-            except Exception as error:  # no link's state may end the look at the clock
-                log.error("unforeseen", use="links", exc_info=error)
+            # Time goes on and so must this loop; the gate does not clear past an instant that was
+            # not folded, so nothing leaves meanwhile.
+            await outlived(self.orders.tick, self.gate.shut, use="tick")
+            await outlived(begin, self.gate.shut, use="links")
 
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(self.config.sync_ms / 1000)
-            try:
-                await self.exchange.sync_all()
-            except DetenteError as error:
-                log.error("sync", code=error.code, sentence=error.sentence)
-            except Exception as error:  # else nothing would be exchanged any more
-                log.error("unforeseen", use="sync", exc_info=error)
+            await outlived(self.exchange.sync_all, self.gate.shut, use="sync")
 
     async def stop(self) -> None:
         """End what runs beside and close the store."""
@@ -465,11 +458,10 @@ async def open_node(folder: NodeFolder) -> AsyncIterator[Node]:
     """A node that has started but does not serve: for commands on a stopped node."""
     config = folder.config()
     store = open_store(folder)
-    try:
+    async with contextlib.AsyncExitStack() as failed:
+        failed.push_async_callback(store.close)
         clock = await open_clock(store, exercise=config.exercise)
-    except BaseException:
-        await store.close()
-        raise
+        failed.pop_all()
     node = Node(folder, config, store, clock)
     try:
         await node.start()

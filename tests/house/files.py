@@ -12,7 +12,7 @@ REGISTRY = re.compile(
     r"|crates\.[i]o|proxy\.golan[g]|(?:extra-|default-)?index[-]url|find[-]links"
 )
 MACHINE = re.compile(
-    r"(?:^|[^A-Za-z0-9_.$}<-])/(?:(?:work|farm|root)/[A-Za-z.]|(?:home|Users)/[a-z][a-z0-9_-]*/"
+    r"(?:^|[^A-Za-z0-9_.$<-])/(?:(?:work|farm|root)/[A-Za-z.]|(?:home|Users)/[a-z][a-z0-9_-]*/"
     r"|tmp/[A-Za-z.])"
 )
 

@@ -94,6 +94,7 @@ def test_every_module_without_types_is_excused_with_its_reason() -> None:
         "open('/" + "root/.ssh')",
         "/" + "tmp/out.txt",
         "/" + "home/ana/detente",
+        "http://127.0.0.1:{port}/" + "root/collections/",
     ],
 )
 def test_a_registry_or_a_machine_in_a_file_is_complained_of(line: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from detente.errors import DetenteError
+from detente.errors import Broken, DetenteError
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book
 from detente.gateway.feeds import Change, change_feeds, covered_by, expire_feeds
@@ -73,8 +73,8 @@ class Barrier:
         """Do what is due by the clock, in all agreements or ``only`` in one: changes of standing,
         expiry in hold; and what a failure has left undone. True if anything was due.
 
-        What fails in one agreement keeps the clock from no other; the first error is raised when
-        all have been looked after.
+        What fails in one agreement keeps the clock from no other; an error is raised when all have
+        been looked after.
         """
         due, errors = False, []
         known = {*self._gate.agreements(), *self._book.agreements()}
@@ -84,7 +84,8 @@ class Barrier:
             except DetenteError as error:
                 errors.append(error)
         if errors:
-            raise errors[0]
+            # What is broken must shut the gate, whatever else went wrong before it.
+            raise next((one for one in errors if isinstance(one, Broken)), errors[0])
         return due
 
     async def _tick(self, agreement: str) -> bool:

@@ -64,7 +64,7 @@ from detente.proof import (
 from detente.proof import decode as decode_envelope
 from detente.rules.authority import open_document
 from detente.rules.decision import decide
-from detente.rules.standing import AgreementOpened, CharterSet, Standing
+from detente.rules.standing import Standing
 from detente.wire.json import load_object
 
 __all__ = ["Exchange", "SyncReport"]
@@ -315,9 +315,7 @@ class Exchange:
         came, whether its standing is then the same as here, and what does not count here."""
         count, same = 0, False
         refused: list[str] = []
-        papers = sum(
-            isinstance(act, CharterSet | AgreementOpened) for act in self._book.acts(row.agreement)
-        )
+        papers = self._book.papers
         state = await self._state(row)
         if state.refused and state.papers != papers:
             # What did not count under the papers of then may count now: all are asked for again,

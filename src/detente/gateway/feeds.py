@@ -96,10 +96,15 @@ def _reads(collection: Collection, own: str, party: str) -> bool:
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
     """The decision for one handling towards one party that reads at this node. What a party
     wrote itself is its own, whoever keeps it."""
+    sender = _sender(current, handling.collection, own, party)
+    return decide(current.standing, handling, sender=sender, recipient=party)
+
+
+def _sender(current: Current, name: str, own: str, party: str) -> str:
     terms = current.standing.agreement
-    collection = terms.collection(handling.collection) if terms else None
+    collection = terms.collection(name) if terms else None
     wrote = collection is not None and collection.sender == party
-    return decide(current.standing, handling, sender=party if wrote else own, recipient=party)
+    return party if wrote else own
 
 
 class Decided:
@@ -114,19 +119,12 @@ class Decided:
     ) -> dict[int, Outcome]:
         """The outcome of each of a collection's handlings towards a party; the same handlings
         with every call. Not to be changed: others have it too."""
-        terms = self._current.standing.agreement
-        named = terms.collection(collection) if terms else None
-        wrote = named is not None and named.sender == party
-        alike = likeness(
-            self._current.standing,
-            collection,
-            sender=party if wrote else self._own,
-            recipient=party,
-        )
-        place = (collection, (wrote, party == self._own, alike))
+        sender = _sender(self._current, collection, self._own, party)
+        standing = self._current.standing
+        place = (collection, likeness(standing, collection, sender=sender, recipient=party))
         if place not in self._found:
             self._found[place] = {
-                number: decide_for(self._current, one, own=self._own, party=party).outcome
+                number: decide(standing, one, sender=sender, recipient=party).outcome
                 for number, one in handlings.items()
             }
         return self._found[place]

@@ -22,7 +22,7 @@ Everything here runs on the event loop's thread; there is no lock because nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
@@ -283,8 +283,3 @@ class Gate:
     def reason_shut(self) -> Broken | None:
         """Why the gate is shut for good, or None."""
         return self._shut
-
-
-def handlings_of(pieces: Iterable[frozenset[int]]) -> frozenset[int]:
-    """All handlings that occur in the pieces of a page."""
-    return frozenset(handling for piece in pieces for handling in piece)

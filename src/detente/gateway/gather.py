@@ -278,14 +278,17 @@ class _Gather:
             block = None if seq is None else self._view.block(self._key, seq)
             if seq is None or block is None:
                 return None
-            if not self._single and not self._out(block, seq, seq + 1):
-                return seq
-            held = not self._single or self._picker is None or self._picker.may_hold(block)
-            if self._single and held and self._fits(handlings, seq):
+            if self._wants(handlings, block, seq):
                 return seq
             self._skipped = True
             a = self._past(block, seq)
         return None
+
+    def _wants(self, handlings: frozenset[int], block: Block, seq: int) -> bool:
+        """True if this entry is asked for and has not been taken back."""
+        if not self._single:
+            return not self._out(block, seq, seq + 1)
+        return (self._picker is None or self._picker.may_hold(block)) and self._fits(handlings, seq)
 
     def _past(self, block: Block, seq: int) -> int:
         """Where to look on behind an entry that is not asked for: behind all that follow it in its

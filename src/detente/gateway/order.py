@@ -19,7 +19,7 @@ from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key, newest_ms
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
-from detente.model import Agreement, Charter, Signer, decode, encode
+from detente.model import Agreement, Charter, Signer, Withdrawal, decode, encode
 from detente.model import digest as digest_of
 from detente.model.acts import ActName
 from detente.model.names import Record
@@ -27,13 +27,11 @@ from detente.model.transfer import PLACE, Place
 from detente.ports import ActRow, DocumentRow, Tx, View
 from detente.proof import Envelope, only_signed_by
 from detente.proof import decode as decode_envelope
-from detente.rules.acts import check_act, check_peer_act, named_in
+from detente.rules.acts import check_act, check_new, check_peer_act, named_in
 from detente.rules.authority import (
     check_agreement,
-    check_assurance,
     check_charter,
-    check_directive,
-    check_withdrawal,
+    check_pins,
     document_digest,
     keys_of,
 )
@@ -127,7 +125,7 @@ class Orders:
             else None
         )
         agreement = check_agreement(envelope, charters, before, exercise=self._book.me.exercise)
-        self._check_pins(agreement)
+        check_pins(agreement, {m.party: self._book.charters_of(m.party) for m in agreement.members})
         if agreement.member(self._book.me.party) is None:
             raise NotAuthorised(
                 "agreement.not-party",
@@ -144,19 +142,6 @@ class Orders:
             )
         )
         return self._answer(row, envelope, agreement.id, agreement.id, cuts)
-
-    def _check_pins(self, agreement: Agreement) -> None:
-        """Each member's charter that the agreement names is in the chain that this node knows:
-        else it may know somebody else's keys under the member's name."""
-        for member in agreement.members:
-            if member.charter not in self._book.charters_of(member.party):
-                raise NotAuthorised(
-                    "agreement.charter",
-                    f"Expected the charter {member.charter[:16]}… of {member.party} among those "
-                    "imported, got others.",
-                    hint="Compare the charter's digest with the party, over another channel.",
-                    path="$.members",
-                )
 
     async def _adopt_charters(self, agreement: Agreement) -> None:
         """Enter the members' charters under the agreement, so that folding it needs nothing
@@ -191,101 +176,60 @@ class Orders:
         Answers after the barrier: when it says ``in-force``, no covered byte leaves this node
         any more. Raises what ``check_directive`` raises and then nothing has changed.
         """
-        return await self._barrier.whole(lambda: self._enact(data))
-
-    async def _enact(self, data: bytes) -> Enacted:
-        envelope = decode_envelope(data)
-        standing = await self._fresh(named_in(envelope).agreement)
-        directive, signed = check_directive(
-            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
-        )
-        if directive.issuer != self._book.me.party:
-            raise NotAuthorised(
-                "directive.foreign",
-                f"Expected a directive of {self._book.me.party}, got {directive.issuer}'s.",
-                hint="Each side enacts its own orders on its own gateway.",
-            )
-        row, cuts = await self._take(
-            _Paper(
-                envelope=envelope,
-                use="directive",
-                party=directive.issuer,
-                name=directive.id,
-                agreements=(directive.agreement,),
-                signed=signed,
-                at_ms=standing.at_ms,
-            )
-        )
-        return self._answer(row, envelope, directive.agreement, directive.id, cuts)
+        return await self._barrier.whole(lambda: self._own_act("directive", data))
 
     async def import_assurance(self, data: bytes) -> Enacted:
-        """Record an assurance; from then on it counts for what it covers."""
-        return await self._barrier.whole(lambda: self._import_assurance(data))
-
-    async def _import_assurance(self, data: bytes) -> Enacted:
-        envelope = decode_envelope(data)
-        standing = await self._fresh(named_in(envelope).agreement)
-        assurance = check_assurance(
-            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
-        )
-        # Also one that is over: what was taken back does not count again, so recording it
-        # anew would only say something that does not hold.
-        if self._given(assurance.agreement, assurance.giver, assurance.id):
-            raise Conflict("assurance.replayed", f"Expected a new one, got {assurance.id} again.")
-        row, cuts = await self._take(
-            _Paper(
-                envelope=envelope,
-                use="assurance",
-                party=assurance.giver,
-                name=assurance.id,
-                agreements=(assurance.agreement,),
-                at_ms=standing.at_ms,
-            )
-        )
-        return self._answer(row, envelope, assurance.agreement, assurance.id, cuts)
+        """Record an assurance, this party's or one brought by hand; from then on it counts for what
+        it covers."""
+        return await self._barrier.whole(lambda: self._own_act("assurance", data))
 
     async def import_withdrawal(self, data: bytes) -> Enacted:
         """Record that an assurance was taken back; what waits on it is held from now on."""
-        return await self._barrier.whole(lambda: self._import_withdrawal(data))
+        return await self._barrier.whole(lambda: self._own_act("withdrawal", data))
 
-    async def _import_withdrawal(self, data: bytes) -> Enacted:
+    async def _own_act(self, use: str, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
-        standing = await self._fresh(named_in(envelope).agreement)
-        withdrawal = check_withdrawal(
-            envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
+        agreement = named_in(envelope).agreement
+        standing = await self._fresh(agreement)
+        party, name = check_act(
+            use, envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
-        place = (withdrawal.giver, withdrawal.assurance)
-        acts = self._book.acts(withdrawal.agreement)
-        over = {
-            (a.withdrawal.giver, a.withdrawal.assurance)
-            for a in acts
-            if isinstance(a, AssuranceWithdrawn)
-        }
-        if place in over or not self._given(withdrawal.agreement, *place):
+        if use == "directive" and party != self._book.me.party:
+            raise NotAuthorised(
+                "directive.foreign",
+                f"Expected a directive of {self._book.me.party}, got {party}'s.",
+                hint="Each side enacts its own orders on its own gateway.",
+            )
+        check_new(use, (party, name), self._book.acts(agreement))
+        if use == "withdrawal":
+            self._check_given(decode(envelope.payload, Withdrawal))
+        row, cuts = await self._take(
+            _Paper(
+                envelope=envelope,
+                use=use,
+                party=party,
+                name=name,
+                agreements=(agreement,),
+                at_ms=standing.at_ms,
+            )
+        )
+        return self._answer(row, envelope, agreement, name, cuts)
+
+    def _check_given(self, withdrawal: Withdrawal) -> None:
+        """What is taken back here was given, and has not been taken back: else it is a slip. A
+        partner's may come before what it takes back."""
+        given, over = set(), set()
+        for act in self._book.acts(withdrawal.agreement):
+            if isinstance(act, AssuranceGiven):
+                given.add((act.assurance.giver, act.assurance.id))
+            elif isinstance(act, AssuranceWithdrawn):
+                over.add((act.withdrawal.giver, act.withdrawal.assurance))
+        if (withdrawal.giver, withdrawal.assurance) not in given - over:
             raise Conflict(
                 "assurance.unknown",
                 f"Expected an assurance of {withdrawal.giver} that is not taken back, got "
                 f"{withdrawal.assurance}.",
             )
-        row, cuts = await self._take(
-            _Paper(
-                envelope=envelope,
-                use="withdrawal",
-                party=withdrawal.giver,
-                name=withdrawal.id,
-                agreements=(withdrawal.agreement,),
-                at_ms=standing.at_ms,
-            )
-        )
-        return self._answer(row, envelope, withdrawal.agreement, withdrawal.id, cuts)
-
-    def _given(self, agreement: str, giver: str, name: str) -> bool:
-        """True if this assurance of this party has been recorded, be it over or not."""
-        return any(
-            isinstance(act, AssuranceGiven)
-            and (act.assurance.giver, act.assurance.id) == (giver, name)
-            for act in self._book.acts(agreement)
-        )
 
     async def take_peer_act(self, act: PeerAct) -> None:
         """Record a partner's act, as its ledger proves it, and take its effect.
@@ -386,7 +330,7 @@ class Orders:
 def _state(standing: Standing, use: str, digest: str) -> Literal["in-force", "coming", "recorded"]:
     """Whether an act that was recorded is in force, is to come, or neither."""
     if use == "agreement":
-        now, later = standing.agreement_digest == digest and standing.agreement_in_force, False
+        now = standing.agreement_digest == digest and standing.agreement_in_force
         newest = standing.newest
         later = not now and newest is not None and newest.from_ms > standing.at_ms
     elif use == "directive":
@@ -416,15 +360,14 @@ class PeerAct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Paper(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked document about to be recorded under these agreements; ``signed`` are the keys by
-    which a directive counts, ``at_ms`` is the instant for which it was checked, if that matters."""
+    """A checked document about to be recorded under these agreements; ``at_ms`` is the instant for
+    which it was checked, if that matters."""
 
     envelope: Envelope
     use: str
     party: str
     name: str
     agreements: tuple[str, ...]
-    signed: frozenset[str] = frozenset()
     at_ms: int | None = None
     peer: PeerAct | None = None
 
@@ -549,17 +492,19 @@ def _act_entry(book: Book, paper: _Paper, digest: str, at_ms: int) -> bytes:
 
 
 def _signature_entries(book: Book, paper: _Paper, digest: str, at_ms: int) -> Iterator[bytes]:
-    """Each signature is an entry of its own, so that who signed stays provable (3.3)."""
+    """Each signature of an own directive is an entry of its own, so that who signed stays provable
+    (3.3)."""
+    if paper.use != "directive" or paper.peer is not None:
+        return
     for one in paper.envelope.signatures:
-        if one.keyid in paper.signed:
-            yield book.entry(
-                "directive.sign",
-                at_ms=at_ms,
-                doc=digest,
-                ref=paper.name,
-                by=Signer(keyid=one.keyid),
-                sig=base64.b64encode(one.sig).decode(),
-            )
+        yield book.entry(
+            "directive.sign",
+            at_ms=at_ms,
+            doc=digest,
+            ref=paper.name,
+            by=Signer(keyid=one.keyid or ""),
+            sig=base64.b64encode(one.sig).decode(),
+        )
 
 
 def _is_member(standing: Standing, party: str) -> bool:

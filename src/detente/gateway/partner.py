@@ -38,8 +38,8 @@ class PeerState(Record, frozen=True, kw_only=True):
     the partner's ledger the last of them stands, its place in each feed, the newest head of its
     ledger, and the last serial heard from it.
 
-    ``refused`` is how many of the acts seen did not count here, and ``papers`` how many charters
-    and versions of the agreement this node had then: with others they may.
+    ``refused`` is how many of the acts seen did not count here, and ``papers`` how many papers
+    (``Book.papers``) this node had then: with others they may.
     """
 
     acts: int = 0

@@ -26,10 +26,16 @@ from detente.model.names import Record
 from detente.model.transfer import Receipt
 from detente.ports import ActRow
 from detente.proof import Envelope, check_commitment, check_proof, parse_proof
-from detente.rules.acts import check_act, check_peer_act
-from detente.rules.authority import check_agreement, check_charter, node_keys, open_document
+from detente.rules.acts import check_act, check_new, check_peer_act
+from detente.rules.authority import (
+    check_agreement,
+    check_charter,
+    check_pins,
+    node_keys,
+    open_document,
+)
 from detente.rules.receipt import PageSent, check_receipt
-from detente.rules.standing import Act, AssuranceGiven, CharterSet, Standing, fold
+from detente.rules.standing import Act, CharterSet, Standing, fold
 
 __all__ = ["LedgerReport", "Replay"]
 
@@ -245,7 +251,10 @@ class Replay:
         self._check_named(entry, own, agreement.id)
         if self._node is not None:
             _check_newest(self._node.accepted, self._newest, entry.at, agreement)
-        _check_pins(self._copied.charters, agreement)
+        known: dict[str, set[str]] = {}
+        for name, charter in self._copied.charters.items():
+            known.setdefault(charter.party, set()).add(name)
+        check_pins(agreement, known)
 
     def _check_agreement_id(self, agreement: Agreement) -> None:
         if agreement.id != self._place.agreement:
@@ -266,9 +275,7 @@ class Replay:
                 "directive.foreign",
                 f"Expected a directive of {self._copied.index.party}, got {party}'s.",
             )
-        given = (a.assurance.id for a in self._acts if isinstance(a, AssuranceGiven))
-        if use == "assurance" and name in given:
-            raise Conflict("assurance.replayed", f"Expected a new one, got {name} again.")
+        check_new(use, (party, name), self._acts)
 
     def _check_peer(self, entry: Entry, envelope: Envelope, use: str) -> None:
         if entry.peer_at is None:
@@ -436,18 +443,6 @@ def _check_newest(
                 "record.charter-old",
                 f"Expected version {known} of {party}'s charter, which this node had, got "
                 f"{here.version}.",
-            )
-
-
-def _check_pins(charters: Mapping[str, Charter], agreement: Agreement) -> None:
-    """Each member's charter that an agreement names is one of its chain, as for the node."""
-    for member in agreement.members:
-        pinned = charters.get(member.charter)
-        if pinned is None or pinned.party != member.party:
-            raise NotAuthorised(
-                "agreement.charter",
-                f"Expected the charter {member.charter[:16]}… of {member.party} in the copy, got "
-                "others.",
             )
 
 

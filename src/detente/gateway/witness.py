@@ -131,8 +131,10 @@ class Witness:
         now = self._book.now_ms()
         found: dict[str, VerifierKey] = {}
         for agreement in self._book.agreements():
-            terms = self._book.standing(agreement, now).agreement
-            for member in terms.members if terms else ():
+            standing = self._book.standing(agreement, now)
+            # Of a version to come as well: its term begins by the clock, and no paper comes then.
+            versions = [one for one in (standing.agreement, standing.newest) if one is not None]
+            for member in (member for one in versions for member in one.members):
                 known = self._book.charter(member.party)
                 if known is None or member.party == self._book.me.party:
                     continue

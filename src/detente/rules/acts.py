@@ -17,7 +17,6 @@ from detente.rules.authority import (
     check_assurance,
     check_directive,
     check_withdrawal,
-    document_digest,
 )
 from detente.rules.standing import (
     Act,
@@ -28,7 +27,7 @@ from detente.rules.standing import (
     fold_named,
 )
 
-__all__ = ["Named", "check_act", "check_peer_act", "named_in"]
+__all__ = ["Named", "check_act", "check_new", "check_peer_act", "named_in"]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -95,7 +94,7 @@ def check_peer_act(
         except NotAuthorised as error:
             refusals.append(error)
         else:
-            _check_new(use, found, envelope, acts)
+            check_new(use, found, acts)
             return found
     raise refusals[0]
 
@@ -113,19 +112,15 @@ def _standings(
             yield msgspec.structs.replace(standing, agreement_digest=version)
 
 
-def _check_new(use: str, named: tuple[str, str], envelope: Envelope, acts: Sequence[Act]) -> None:
-    """Refuse a second act of a party under one name, whichever claims to be the earlier."""
+def check_new(use: str, named: tuple[str, str], acts: Sequence[Act]) -> None:
+    """Refuse a second act of a party under one name, whichever claims to be the earlier, and also
+    where the first is over: what was taken back or has ended does not count again."""
     known = {
-        "directive": {
-            (a.directive.issuer, a.directive.id): a.digest
-            for a in acts
-            if isinstance(a, DirectiveEffect)
-        },
-        "assurance": {
-            (a.assurance.giver, a.assurance.id): a.digest
-            for a in acts
-            if isinstance(a, AssuranceGiven)
-        },
-    }.get(use, {})
-    if known.get(named, document_digest(envelope)) != document_digest(envelope):
+        ("directive", act.directive.issuer, act.directive.id)
+        if isinstance(act, DirectiveEffect)
+        else ("assurance", act.assurance.giver, act.assurance.id)
+        for act in acts
+        if isinstance(act, DirectiveEffect | AssuranceGiven)
+    }
+    if (use, *named) in known:
         raise Conflict(f"{use}.replayed", f"Expected a new {use}, got {named[1]} again.")

@@ -10,7 +10,7 @@ Tables of powers stand in the agreement, keys and holders in each party's charte
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +39,7 @@ __all__ = [
     "check_assurance",
     "check_charter",
     "check_directive",
+    "check_pins",
     "check_withdrawal",
     "keys_of",
     "node_keys",
@@ -307,6 +308,20 @@ def check_agreement(
                 f"Expected the signature of {member.party}: {error.sentence}",
             ) from error
     return agreement
+
+
+def check_pins(agreement: Agreement, known: Mapping[str, Collection[str]]) -> None:
+    """Each member's charter that an agreement names is one of those known of the member, by their
+    digests: else somebody else's keys may be known here under the member's name."""
+    for member in agreement.members:
+        if member.charter not in known.get(member.party, ()):
+            raise NotAuthorised(
+                "agreement.charter",
+                f"Expected the charter {member.charter[:16]}… of {member.party} among those "
+                "imported, got others.",
+                hint="Compare the charter's digest with the party, over another channel.",
+                path="$.members",
+            )
 
 
 def _opens(agreement: Agreement, before: Standing, party: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -343,16 +344,15 @@ def open_writer(path: Path, *, create: bool) -> apsw.Connection:
     A crash before the tables are committed leaves an empty file, in which the next call with
     ``create`` makes them.
     """
-    connection = _connect(path)
-    try:
-        _set_up(connection, _WRITER_CACHE_KIB)
-        _settle(connection, path, create=create)
-    except apsw.NotADBError as error:
-        connection.close()
-        raise _foreign(path, "something that is no database") from error
-    except BaseException:
-        connection.close()
-        raise
+    with ExitStack() as failed:
+        connection = _connect(path)
+        failed.callback(connection.close)
+        try:
+            _set_up(connection, _WRITER_CACHE_KIB)
+            _settle(connection, path, create=create)
+        except apsw.NotADBError as error:
+            raise _foreign(path, "something that is no database") from error
+        failed.pop_all()
     return connection
 
 

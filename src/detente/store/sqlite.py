@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -55,15 +56,14 @@ class SQLiteStore:
         check_sqlite(apsw.sqlite_lib_version())
         path = Path(path)
         prepare_file(path, create=create)
-        lock = FileLock(path)
-        try:
-            writer = Writer(path, signers, create=create, commit=commit)
-        except apsw.Error as error:
-            lock.release()
-            raise from_sqlite(error) from error
-        except BaseException:
-            lock.release()
-            raise
+        with ExitStack() as failed:
+            lock = FileLock(path)
+            failed.callback(lock.release)
+            try:
+                writer = Writer(path, signers, create=create, commit=commit)
+            except apsw.Error as error:
+                raise from_sqlite(error) from error
+            failed.pop_all()
         return SQLiteStore(path, lock, writer)
 
     def __init__(self, path: Path, lock: FileLock, writer: Writer) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar, cast
@@ -102,17 +103,16 @@ class Writer:
         self._gate = threading.Lock()
         self._open = True
         self._broken: Broken | None = None
-        self._db = open_writer(path, create=create)
-        try:
+        with ExitStack() as failed:
+            self._db = open_writer(path, create=create)
+            failed.callback(self._db.close)
             self._sequencer = Sequencer(self._db, signers)
             self._tail = Tail()
             self._recover()
             self._tx = SQLiteTx(self._db, self.cache, self._sequencer, self._tail)
             self._carrier = Carrier(path)
             self._db.set_wal_hook(self._carrier.committed)
-        except BaseException:
-            self._db.close()
-            raise
+            failed.pop_all()
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
 
     def _recover(self) -> None:

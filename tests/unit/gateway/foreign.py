@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MEDIA = "application/taxii+json;version=2.1"
 UUID = "0f3a8f5e-9d0c-4a56-8a39-5d2f6a7b8c9d"
-ROOT = "/root/"
+ROOT = "/lab/"
 PATH = f"{ROOT}collections/{UUID}/"
 
 

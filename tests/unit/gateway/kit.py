@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from detente.errors import DetenteError
+from detente.gateway.deliver import Sheet
+from detente.gateway.gather import PageAsk
 from detente.gateway.partner import PeerState
 from detente.model import decode, encode
 from detente.model.transfer import ActsPage, PageSheet
@@ -19,7 +21,7 @@ from detente.proof import decode as decode_envelope
 from detente.proof import sign
 from detente.rules.authority import payload_type
 from detente.testing import World, check
-from detente.testing.parts import AGREEMENT
+from detente.testing.parts import AGREEMENT, READER, collection_of
 
 Change = Callable[[bytes], bytes]
 
@@ -37,6 +39,24 @@ def play(folder: Path, story: Callable[[World], Awaitable[None]], *, checked: bo
                 await check(world, record=True)
 
     asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def asking(**fields: object) -> PageAsk:
+    """What K's client asks B for: a page of objects from the beginning, unless said otherwise."""
+    made = PageAsk(
+        agreement=AGREEMENT,
+        collection=collection_of("B"),
+        party=READER,
+        reader="k-client",
+        after_us=0,
+        limit=100,
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+async def whole(sheet: Sheet) -> tuple[bytes, ...]:
+    """A page that is its objects and nothing around."""
+    return (sheet.gathered.body,)
 
 
 async def look(world: World, party: str) -> list[object]:

@@ -750,6 +750,7 @@ def test_the_loops_of_a_node_outlive_what_nobody_foresaw(
             "config": SimpleNamespace(sync_ms=1),
             "exchange": SimpleNamespace(sync_all=sync_all),
             "orders": SimpleNamespace(tick=tick),
+            "gate": SimpleNamespace(shut=lambda _: None),
             "link_work": SimpleNamespace(begin=begin),
             "clock": SimpleNamespace(now_us=lambda: 0),
         }

@@ -11,7 +11,7 @@ import pytest
 
 from detente.errors import Broken, Conflict, DetenteError, Unavailable
 from detente.gateway import gate as gate_module
-from detente.gateway.gate import Cleared, Current, Cut, Gate, Shipment, handlings_of
+from detente.gateway.gate import Cleared, Current, Cut, Gate, Shipment
 from detente.rules.standing import Standing, fold
 from detente.testing.parts import SetClock
 
@@ -344,11 +344,6 @@ def test_who_waits_for_a_change_is_not_left_waiting_by_a_gate_that_shuts() -> No
         assert code_of(Broken, lambda: gate.clear(shipment(), epoch=2)) == "store.broken"
 
     play(story)
-
-
-def test_handlings_of_a_page_are_those_of_all_its_pieces() -> None:
-    assert handlings_of([]) == frozenset()
-    assert handlings_of([frozenset({1, 2}), frozenset({2, 3})]) == {1, 2, 3}
 
 
 def test_every_send_is_cut_where_all_are_covered() -> None:

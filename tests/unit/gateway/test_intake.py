@@ -193,7 +193,7 @@ def test_the_writer_decides_nothing_for_many_parties(
 ) -> None:
     """What is decided ahead is taken as it is, unless the standing moved."""
     asked: list[str] = []
-    decide = intern.decide_for
+    decide, decide_for = feeds_module.decide, intern.decide_for
 
     async def story(world: World) -> None:
         site = world.sites["B"]
@@ -210,13 +210,16 @@ def test_the_writer_decides_nothing_for_many_parties(
 
             return await write(within)
 
-        def noted(*args: object, **more: object) -> object:
-            asked.append("inside" if inside[0] else "outside")
-            return decide(*args, **more)  # type: ignore[arg-type]  # as they came
+        def noted(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **more: object) -> object:
+                asked.append("inside" if inside[0] else "outside")
+                return real(*args, **more)
+
+            return call
 
         monkeypatch.setattr(site.store, "write", watched)
-        for module in (feeds_module, intern):
-            monkeypatch.setattr(module, "decide_for", noted)
+        monkeypatch.setattr(feeds_module, "decide", noted(decide))
+        monkeypatch.setattr(intern, "decide_for", noted(decide_for))
         await publish(world, *others(50, markings=lambda n: [n]))
 
     play(tmp_path, story, checked=False)

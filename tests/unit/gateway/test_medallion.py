@@ -46,7 +46,7 @@ async def medallion(folder: Path) -> AsyncIterator[str]:
     """A server with one empty collection; gives the collection's address."""
     data = {
         "/discovery": {"title": "Test", "api_roots": []},
-        "root": {
+        "lab": {
             "information": {
                 "title": "Root",
                 "versions": ["application/taxii+json;version=2.1"],
@@ -87,7 +87,7 @@ async def medallion(folder: Path) -> AsyncIterator[str]:
             while f":{port}".encode() not in (line := await process.stderr.readline()):
                 assert line, "the server ended"
         drain = asyncio.create_task(process.stderr.read())
-        yield f"http://127.0.0.1:{port}/root/collections/{COLLECTION}/"
+        yield f"http://127.0.0.1:{port}/lab/collections/{COLLECTION}/"
         process.terminate()
         await drain
     finally:

@@ -14,7 +14,6 @@ import detente.node
 from detente.errors import Conflict, Invalid, Missing, Unavailable
 from detente.faces.documents import new_envelope
 from detente.gateway.book import Book, latest_us
-from detente.gateway.gather import PageAsk
 from detente.node import CLOCK_BEHIND_MS_MAX, open_clock
 from detente.proof import Envelope, add_signature
 from detente.rules.standing import DirectiveEffect
@@ -29,22 +28,7 @@ from detente.testing.parts import (
     terms_of,
 )
 from detente.testing.world import charter_of_party, keys_of_party
-from tests.unit.gateway.kit import play
-
-
-def asking(after_us: int = 0) -> PageAsk:
-    return PageAsk(
-        agreement=AGREEMENT,
-        collection=collection_of("B"),
-        party=READER,
-        reader="k-client",
-        after_us=after_us,
-        limit=100,
-    )
-
-
-async def whole(sheet: Any) -> tuple[bytes, ...]:
-    return (sheet.gathered.body,)
+from tests.unit.gateway.kit import asking, play, whole
 
 
 def next_agreement(world: World, **fields: object) -> Envelope:

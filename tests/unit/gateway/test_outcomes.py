@@ -13,22 +13,10 @@ from detente.gateway.outcomes import FLUSH_S
 from detente.model import Entry, decode
 from detente.ports import PageRow, Tx
 from detente.testing import World
-from detente.testing.parts import AGREEMENT, HOUR_MS, READER
-from tests.unit.gateway.kit import look, play
+from detente.testing.parts import AGREEMENT, HOUR_MS
+from tests.unit.gateway.kit import asking, look, play
 
 KEY = f"{AGREEMENT}/b-out"
-
-
-def asking(after_us: int = 0, **fields: object) -> PageAsk:
-    return PageAsk(
-        agreement=AGREEMENT,
-        collection="b-out",
-        party=READER,
-        reader="k-client",
-        after_us=after_us,
-        limit=100,
-        **fields,  # type: ignore[arg-type]  # fields of a page's ask
-    )
 
 
 async def ready(world: World, ask: PageAsk) -> Ready:

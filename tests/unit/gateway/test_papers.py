@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from detente.errors import Conflict, Invalid, NotAuthorised, Unavailable
+from detente.errors import Broken, Conflict, Invalid, NotAuthorised, Unavailable
 from detente.faces.documents import new_envelope
 from detente.gateway.draft import AssuranceDraft, draft_assurance
-from detente.gateway.order import Enacted
+from detente.gateway.order import Enacted, PeerAct
 from detente.model import Agreement, Assurance, Power, Withdrawal, digest
 from detente.proof import add_signature
 from detente.proof import decode as decode_envelope
+from detente.record import verify_copy, write_copy
 from detente.testing import World
 from detente.testing.parts import (
     AGREEMENT,
@@ -40,6 +42,21 @@ def signed(world: World, terms: Agreement, key: str = "head-1", *parties: str) -
 
 def later(world: World, **fields: object) -> Agreement:
     return replace(terms_of(world.charters), version=2, **fields)
+
+
+def without_w(world: World) -> Agreement:
+    """The agreement of B and K alone."""
+    terms = terms_of(world.charters)
+    return replace(
+        terms,
+        members=tuple(one for one in terms.members if one.party != "W"),
+        powers=tuple(one for one in terms.powers if one.party != "W"),
+        collections=tuple(
+            replace(one, readers=tuple(r for r in one.readers if r != "W"))
+            for one in terms.collections
+            if one.sender != "W"
+        ),
+    )
 
 
 async def came(world: World) -> int:
@@ -134,16 +151,25 @@ def test_both_sides_may_use_one_name_for_an_order_of_their_own(tmp_path: Path) -
 
 def test_second_act_of_a_party_under_one_name_is_refused_whatever_its_date(tmp_path: Path) -> None:
     async def story(world: World) -> None:
-        w = world.sites["W"]
+        b = world.sites["B"]
+        again = world.draft(Said(id="D1", issuer="W", verb="suspend", kinds=("VI",)))
         await world.order(Said(id="D1", issuer="W", verb="suspend", kinds=("PE",)))
         assert await takes(world, "B") == ()
-        lag, real = SetClock(world.ordered[-1].since_ms - 1), world.clock
-        w.book.clock = w.gate._clock = world.clock = lag
-        again = world.draft(Said(id="D1", issuer="W", verb="suspend", kinds=("VI",)))
-        w.book._acts[AGREEMENT] = w.book._acts[AGREEMENT][:-1]  # as a node that forgot the first
-        await w.orders.enact(world.sign("directive", again, "W", *SIGNERS["suspend"]).encode())
-        world.clock = w.book.clock = w.gate._clock = real
-        assert await takes(world, "B") == ("directive.replayed",)
+        # A ledger whose times go back, as no node of ours writes one.
+        act = PeerAct(
+            agreement=AGREEMENT,
+            party="W",
+            use="directive",
+            envelope=world.sign("directive", again, "W", *SIGNERS["suspend"]).encode(),
+            at_ms=world.ordered[-1].since_ms - 1,
+            origin=world.sites["W"].book.me.log_of(AGREEMENT),
+            index=0,
+            entry="",
+            proof="",
+        )
+        with pytest.raises(Conflict, match=r"directive\.replayed"):
+            await b.orders.take_peer_act(act)
+        assert orders_at(world, "B") == ["D1"]
 
     play(tmp_path, story, checked=False)
 
@@ -173,11 +199,11 @@ def test_withdrawal_ends_its_givers_assurance_and_no_others(tmp_path: Path) -> N
         b, w = world.sites["B"], world.sites["W"]
         await world.condition("B", kinds=("FI",))
         await world.exchange()
-        for giver, site in (("K", b), ("W", w)):
+        for giver, site in (("W", w), ("K", b)):
             paper = world.sign("assurance", assured(world, giver, "P1"), giver, "head-1")
             await site.orders.import_assurance(paper.encode())
             world.clock.advance(1)
-        assert await takes(world, "B") == ()
+            assert await takes(world, "B") == ()
         await b.orders.import_withdrawal(taken_back(world, "K", "P1"))
         world.clock.advance(1)
         standing = b.book.standing(AGREEMENT, world.now_ms())
@@ -185,6 +211,10 @@ def test_withdrawal_ends_its_givers_assurance_and_no_others(tmp_path: Path) -> N
         for name in ("P1", "P2"):
             with pytest.raises(Conflict, match=r"assurance\.unknown"):
                 await b.orders.import_withdrawal(taken_back(world, "K", name))
+        # Both stand in the record under their one name, and it holds.
+        out = tmp_path / "copy"
+        await b.store.read(lambda view: write_copy(view, out, b.config, b.book.agreements()))
+        assert verify_copy(out).faults == ()
 
     play(tmp_path, story, checked=False)
 
@@ -300,20 +330,28 @@ def test_older_version_stands_until_the_term_of_the_newer_begins(tmp_path: Path)
     play(tmp_path, story, checked=False)
 
 
+def test_ledger_of_a_party_that_joins_by_the_clock_is_cosigned(tmp_path: Path) -> None:
+    """No paper comes at the instant at which the term of the newer version begins."""
+
+    async def story() -> None:
+        async with World.open(tmp_path / "world", agreed=False) as world:
+            b = world.sites["B"]
+            await b.orders.import_agreement(signed(world, without_w(world), "head-1", "B", "K"))
+            new = later(world, from_ms=world.now_ms() + DAY_MS)
+            origin = world.sites["W"].book.me.log_of(AGREEMENT)
+            assert b.witness._known(origin) is None
+            await b.orders.import_agreement(signed(world, new))
+            b.witness._known(origin)  # somebody asks before that, and the keys are kept
+            await world.advance(2 * DAY_MS)
+            assert b.witness._known(origin) is not None
+
+    asyncio.run(story())
+
+
 def test_party_that_has_left_is_told_nothing_and_tells_nothing(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         b, w = world.sites["B"], world.sites["W"]
-        terms = terms_of(world.charters)
-        gone = later(
-            world,
-            members=tuple(one for one in terms.members if one.party != "W"),
-            powers=tuple(one for one in terms.powers if one.party != "W"),
-            collections=tuple(
-                replace(one, readers=tuple(r for r in one.readers if r != "W"))
-                for one in terms.collections
-                if one.sender != "W"
-            ),
-        )
+        gone = replace(without_w(world), version=2)
         await b.orders.import_agreement(signed(world, gone, "head-1", "B", "K"))
         await world.advance(DAY_MS)
         await world.suspend("W", kinds=("PE",))
@@ -394,16 +432,20 @@ def test_agreement_that_fails_keeps_the_clock_from_no_other(tmp_path: Path) -> N
         await world.suspend("B", lasts_ms=1000)
         barrier = b.orders._barrier
         tick = barrier._tick
+        errors = {
+            "A": Unavailable("store.full", "Expected room on the disk, got none."),
+            "A0": Broken("feed.cover", "Expected a sound feed, got another."),
+        }
 
         async def fails(agreement: str) -> bool:
-            if agreement == "A0":
-                raise Unavailable("store.full", "Expected room on the disk, got none.")
+            if agreement in errors:
+                raise errors[agreement]
             return await tick(agreement)
 
-        b.book._acts["A0"] = []
-        barrier._tick = fails  # type: ignore[method-assign]  # one of two agreements fails
+        b.book._acts |= {"A": [], "A0": []}
+        barrier._tick = fails  # type: ignore[method-assign]  # two of three agreements fail
         world.clock.advance(5000)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Broken):  # of the two the one that must shut the gate
             await b.orders.tick()
         assert not b.gate.overdue(AGREEMENT)
         assert await came(world) == 1

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from detente.gateway import passed
 from detente.gateway.deliver import Nothing, Ready
-from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.versions import LAST, Versions
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, HOUR_MS, READER, collection_of
-from tests.unit.gateway.kit import play
+from tests.unit.gateway.kit import asking, play, whole
 
 KEY = f"{AGREEMENT}/{collection_of('B')}"
 OLD, NEW, OTHER = (f"infrastructure--{n:08d}-0000-4000-8000-000000000000" for n in (1, 1, 2))
@@ -53,15 +51,7 @@ class Reader:
 
     async def read(self) -> list[str]:
         """Years of the versions on its next page."""
-        ask = PageAsk(
-            agreement=AGREEMENT,
-            collection=collection_of("B"),
-            party=READER,
-            reader="k-client",
-            after_us=self.after_us,
-            limit=self.limit,
-            versions=self.versions,
-        )
+        ask = asking(after_us=self.after_us, limit=self.limit, versions=self.versions)
         found = await self.site.delivery.page(ask, whole)
         if isinstance(found, Nothing):
             return []
@@ -76,10 +66,6 @@ class Reader:
         while more := await self.read():
             years += more
         return years
-
-
-async def whole(sheet: Any) -> tuple[bytes, ...]:
-    return (sheet.gathered.body,)
 
 
 async def noted(world: World) -> list[int]:
@@ -203,15 +189,7 @@ def test_page_that_is_open_still_has_given_nothing(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         site = world.sites["B"]
         await publish(world, OLD, 2021)
-        ask = PageAsk(
-            agreement=AGREEMENT,
-            collection=collection_of("B"),
-            party=READER,
-            reader="k-client",
-            after_us=0,
-            limit=1,
-            versions=LAST,
-        )
+        ask = asking(limit=1, versions=LAST)
         hanging = await site.delivery.page(ask, whole)
         assert isinstance(hanging, Ready)
         await publish(world, OTHER, 2030)

@@ -16,28 +16,13 @@ from detente.model import Entry, decode
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, READER, collection_of
 from detente.testing.site import Line
-from tests.unit.gateway.kit import play
-
-
-def asking() -> PageAsk:
-    return PageAsk(
-        agreement=AGREEMENT,
-        collection=collection_of("B"),
-        party=READER,
-        reader="k-client",
-        after_us=0,
-        limit=100,
-    )
+from tests.unit.gateway.kit import asking, play, whole
 
 
 async def recall(world: World, item: str) -> Recalled:
     site = world.sites["B"]
     ask = RecallAsk(agreement=AGREEMENT, collection=collection_of("B"), party="B", id=item)
     return await Recalls(site.book, site.gate, lambda *_: None).recall(ask)
-
-
-async def whole(sheet: Any) -> tuple[bytes, ...]:
-    return (sheet.gathered.body,)
 
 
 async def cleared(world: World, render: Any = whole) -> Cleared:

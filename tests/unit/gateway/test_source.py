@@ -456,11 +456,11 @@ def test_a_token_is_shown_as_bearer(tmp_path: Path) -> None:
     quietly(tmp_path, story)
 
 
-URL = "http://127.0.0.1:1/root/collections/x/"
+URL = "http://127.0.0.1:1/lab/collections/x/"
 
 
 UNWORKABLE: list[tuple[dict[str, Any], str, type[DetenteError], str]] = [
-    ({"address": "http://127.0.0.1:1/root/"}, "", Invalid, "link.address"),
+    ({"address": "http://127.0.0.1:1/lab/"}, "", Invalid, "link.address"),
     ({"address": "http://u:p@127.0.0.1/collections/x/"}, "", Invalid, "link.address"),
     ({"address": "http://192.0.2.7/collections/x/"}, "", Invalid, "link.insecure"),
     ({"collection": "nowhere"}, "", Missing, "collection.unknown"),
