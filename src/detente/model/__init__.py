@@ -12,20 +12,23 @@ from detente.model.agreement import (
     Kind,
     KindRule,
     Member,
+    Notice,
+    Onward,
+    Oversight,
+    PermittedUse,
     Power,
     Purpose,
 )
 from detente.model.assurance import Assurance, Withdrawal
 from detente.model.charter import Charter, Key, LogName, Office, Root
 from detente.model.codec import canonical, decode, digest, encode
+from detente.model.demand import Minimisation, PurposeTest, Question, Step
 from detente.model.directive import HALT_MS_MAX, Condition, Directive
-from detente.model.handling import UNMARKED, Handling
+from detente.model.handling import UNMARKED, Handling, Referred
 from detente.model.item import NO_MARK, Item, object_key, version_mark
 from detente.model.scope import Cell, Choice, Scope, covers, meet, meets, outside_all, without
 
 __all__ = [
-    "HALT_MS_MAX",
-    "UNMARKED",
     "Agreement",
     "Assurance",
     "AssuranceTemplate",
@@ -38,21 +41,32 @@ __all__ = [
     "Directive",
     "Entry",
     "ExcludedUse",
+    "HALT_MS_MAX",
     "Handling",
     "Head",
     "Item",
-    "NO_MARK",
     "Key",
     "Kind",
     "KindRule",
     "LogName",
     "Member",
+    "Minimisation",
+    "NO_MARK",
+    "Notice",
     "Office",
+    "Onward",
+    "Oversight",
+    "PermittedUse",
     "Power",
     "Purpose",
+    "PurposeTest",
+    "Question",
+    "Referred",
     "Root",
     "Scope",
     "Signer",
+    "Step",
+    "UNMARKED",
     "Withdrawal",
     "canonical",
     "covers",
@@ -62,7 +76,7 @@ __all__ = [
     "meet",
     "meets",
     "object_key",
-    "version_mark",
     "outside_all",
+    "version_mark",
     "without",
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from detente.model.demand import Minimisation, PurposeTest
 from detente.model.names import (
     Code,
     Digest,
@@ -26,25 +27,46 @@ from detente.model.names import (
 )
 
 __all__ = [
+    "TLP",
     "Agreement",
     "AssuranceTemplate",
     "Collection",
     "Contact",
+    "Country",
     "ExcludedUse",
     "Held",
     "Kind",
     "KindRule",
+    "Language",
     "Member",
+    "Notice",
+    "Onward",
+    "Oversight",
+    "PermittedUse",
     "Power",
     "Purpose",
+    "References",
     "Verb",
 ]
 
 #: What an office may do. ``agree`` signs agreements, ``assure`` gives assurances, ``review``
 #: decides single held items; the others are the verbs of directives.
 Verb = Literal["agree", "assure", "condition", "halt", "narrow", "resume", "review", "suspend"]
-#: What becomes of a kind that was held when the flow resumes (R25, R27).
-Held = Literal["expire", "release", "review"]
+#: What becomes of a kind that was held when the flow resumes (R25, R27). What is returned goes back
+#: to the unit that published it: it is not given, and must be published anew.
+Held = Literal["expire", "release", "return", "review"]
+#: What becomes of an object that refers to others which a party is not given: it is given with the
+#: ids as they are, waits until they are given as well, or had those references taken out when it
+#: was published.
+References = Literal["drop", "hold", "keep"]
+#: FIRST TLP 2.0, least to most restrictive.
+TLP = Literal["clear", "green", "amber", "amber+strict", "red"]
+#: ISO 3166-1 alpha-3, as releasability markings name countries.
+Country = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
+#: ISO 639-1.
+Language = Annotated[str, msgspec.Meta(pattern=r"\A[a-z]{2}\Z")]
+#: How many of a thing one publication may bring.
+Several = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
 
 class Contact(Record, frozen=True, kw_only=True):
@@ -55,12 +77,14 @@ class Contact(Record, frozen=True, kw_only=True):
 
 
 class Member(Record, frozen=True, kw_only=True):
-    """A party of the agreement; ``charter`` is the digest of the charter it joined with."""
+    """A party of the agreement; ``charter`` is the digest of the charter it joined with,
+    ``country`` the one by which releasability markings know it."""
 
     party: PartyID
     units: tuple[UnitID, ...]
     charter: Digest
     contact: Contact
+    country: Country | None = None
 
 
 class Collection(Record, frozen=True, kw_only=True):
@@ -86,6 +110,19 @@ class Kind(Record, frozen=True, kw_only=True):
     ``held`` says what becomes of held items on resumption; ``expire_after_ms`` is how long an
     item of a perishable kind is worth holding, counted from its publication. ``exempt`` kinds
     (safety of life) are stopped only by a directive that names them outright (R28).
+
+    What must be true of an item before it is given:
+    ``assurances``: templates that its recipient must have assured for this kind (R45);
+    ``moderated``: an office with the power to review has released this very item (R23);
+    ``evidence``: it names its evidence (R34); ``nature``: it says whether it is fact or assessment;
+    ``fresh_within_ms``: what it tells was seen no longer ago than this when it was published;
+    ``grade_least``: scheme and value, such as ``admiralty:C3``; it is graded in that scheme and no
+    worse in any part, and what cannot be judged has not been judged good (R35);
+    ``tests``: those of the agreement that are answered before it leaves (R44);
+    ``minimise``: minimisations of the agreement that have run on it (R42);
+    ``assessed``: the sender has a valid assessment of the recipient for this kind (R32);
+    ``bulk_max``: no more of this kind came in one publication, else each waits for review (R41);
+    ``tlp_max``: a lower limit than the agreement's.
     """
 
     id: KindID
@@ -93,6 +130,18 @@ class Kind(Record, frozen=True, kw_only=True):
     held: Held = "release"
     expire_after_ms: Annotated[int, msgspec.Meta(ge=1000, lt=2**53)] | None = None
     exempt: bool = False
+    assurances: tuple[Code, ...] = ()
+    moderated: bool = False
+    evidence: bool = False
+    nature: bool = False
+    fresh_within_ms: Annotated[int, msgspec.Meta(ge=1000, lt=2**53)] | None = None
+    grade_least: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    tests: tuple[Code, ...] = ()
+    minimise: tuple[Code, ...] = ()
+    assessed: bool = False
+    bulk_max: Several | None = None
+    tlp_max: TLP | None = None
+    references: References = "keep"
 
 
 class KindRule(Record, frozen=True, kw_only=True):
@@ -109,6 +158,40 @@ class Purpose(Record, frozen=True, kw_only=True):
 
     id: Code
     title: Text
+
+
+class PermittedUse(Record, frozen=True, kw_only=True):
+    """A use that is agreed to, in the parties' words; shown, never judged."""
+
+    id: Code
+    text: Text
+
+
+class Onward(Record, frozen=True, kw_only=True):
+    """Who but the recipient may have what was given: nobody (``none``), other units of the same
+    party (``units``), or whom the originator consents to (``consent``); ``text`` says it in the
+    parties' words (third-party rule, R37)."""
+
+    rule: Literal["consent", "none", "units"] = "consent"
+    text: Text = ""
+
+
+class Oversight(Record, frozen=True, kw_only=True):
+    """A body that oversees a party. ``inside``: it counts as part of the recipient under the
+    third-party rule, so that it may see what was given without the originator's consent (R30)."""
+
+    party: PartyID
+    body: Text
+    inside: bool
+
+
+class Notice(Record, frozen=True, kw_only=True):
+    """How long before it takes force a party is to be told: of a new version, of the end, of a
+    review that is due. A restriction never waits for notice."""
+
+    amend_ms: Millis = 0
+    end_ms: Millis = 0
+    review_ms: Millis = 0
 
 
 class ExcludedUse(Record, frozen=True, kw_only=True):
@@ -139,15 +222,25 @@ class Power(Record, frozen=True, kw_only=True):
 
 
 class Agreement(Record, frozen=True, kw_only=True, dict=True):
-    """The agreement; a later version names the digest of the one it supersedes."""
+    """The agreement; a later version names the digest of the one it supersedes.
+
+    ``language`` is the canonical one, ``languages`` those that translations exist in. ``grades``
+    are the schemes that count (all if empty). ``markings`` are the schemes of markings that the
+    parties understand besides TLP and statements (``rules.markings``); an item with one of another
+    scheme is held. ``pap_max`` is the limit of the Permissible Actions Protocol; without it an
+    item that carries one is held. ``second_person``: what is derived from another item (a
+    tear-line) waits until a second person has released it (R38).
+    """
 
     v: Literal[1] = 1
     id: DocumentID
     version: Annotated[int, msgspec.Meta(ge=1, lt=2**31)] = 1
     title: Text
     exercise: bool = False
-    language: Annotated[str, msgspec.Meta(pattern=r"\A[a-z]{2}\Z")] = "en"
+    language: Language = "en"
+    languages: tuple[Language, ...] = ()
     legal_basis: Text
+    treaty: Text = ""
     members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=2, max_length=5000)]
     collections: Annotated[tuple[Collection, ...], msgspec.Meta(min_length=1, max_length=1000)]
     kinds: Annotated[tuple[Kind, ...], msgspec.Meta(min_length=1, max_length=1000)]
@@ -155,9 +248,19 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     purposes: Annotated[tuple[Purpose, ...], msgspec.Meta(min_length=1, max_length=1000)]
     purpose_required: bool = True
     grade_required: bool = True
-    tlp_max: Literal["clear", "green", "amber", "amber+strict", "red"] = "amber+strict"
+    grades: tuple[Code, ...] = ()
+    tlp_max: TLP = "amber+strict"
+    pap_max: Literal["clear", "green", "amber", "red"] | None = None
+    markings: tuple[Code, ...] = ()
+    permitted_uses: tuple[PermittedUse, ...] = ()
     excluded_uses: tuple[ExcludedUse, ...] = ()
     assurances: tuple[AssuranceTemplate, ...] = ()
+    tests: tuple[PurposeTest, ...] = ()
+    minimisations: tuple[Minimisation, ...] = ()
+    second_person: bool = False
+    onward: Onward | None = None
+    oversight: tuple[Oversight, ...] = ()
+    notice: Notice | None = None
     powers: tuple[Power, ...]
     from_ms: Millis
     until_ms: Millis

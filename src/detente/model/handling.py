@@ -9,17 +9,35 @@ from __future__ import annotations
 from detente.model.names import Code, KindID, PartyID, Record, UnitID
 from detente.model.scope import Cell
 
-__all__ = ["UNMARKED", "Handling"]
+__all__ = ["UNMARKED", "Handling", "Referred"]
 
 #: The value of the marking dimension for an item that carries no marking.
 UNMARKED = "unmarked"
 
 
+class Referred(Record, frozen=True, kw_only=True, order=True):
+    """What a decision sees of an object that an item refers to. ``kind`` is absent for one that
+    is not in the collection: nothing is known of it."""
+
+    kind: KindID | None = None
+    stix_type: str = ""
+    unit: UnitID | None = None
+    markings: tuple[str, ...] = ()
+    purpose: Code | None = None
+
+
 class Handling(Record, frozen=True, kw_only=True):
     """What a decision sees of an item.
 
-    ``markings`` are names (``tlp:amber``) or ids of marking definitions, sorted; ``grade`` is
-    native, scheme and value (``admiralty:B2``), never converted (R35); ``flags`` are sorted.
+    ``markings`` are names (``tlp:amber``, ``rules.markings`` has the schemes), sorted; ``grade`` is
+    native, scheme and value (``admiralty:B2``), never converted (R35). ``refers`` is what it refers
+    to, sorted, where its kind is held for that.
+
+    ``flags`` are sorted: ``part`` (some of the markings are those of a part of the object),
+    ``evidence`` (it names its evidence), ``fact`` or ``assessment``, ``stale`` (older than its kind
+    may be when it was published), ``bulk`` (it came with more of its kind than one publication may
+    bring), ``derived`` (a tear-line that a second person has to see), ``tested:ID`` (this test was
+    answered before it was entered), ``minimised:ID`` (this minimisation has run on it).
     """
 
     collection: Code
@@ -31,6 +49,7 @@ class Handling(Record, frozen=True, kw_only=True):
     purpose: Code | None = None
     grade: str | None = None
     flags: tuple[str, ...] = ()
+    refers: tuple[Referred, ...] = ()
 
     def cells(self, *, party: str, direction: str, act: str) -> tuple[Cell, ...]:
         """The points this handling occupies: one for each of its markings.

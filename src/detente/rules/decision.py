@@ -1,8 +1,9 @@
 """Decision: may an item of this handling go to this party now?
 
 One pure function of the standing and the handling. It is asked once per handling
-and standing, never per item. Three outcomes: release, hold, refuse, each with coded reasons that
-name their source. Unknown, unverifiable or failed means hold.
+and standing, never per item. Release, hold or refuse, each with coded reasons that name their
+source; an item that waits for nothing but a person's eye is moderated: held, until an office
+releases this very one. Unknown, unverifiable or failed means hold.
 """
 
 from __future__ import annotations
@@ -15,22 +16,16 @@ from msgspec.structs import replace
 
 from detente.model import Agreement, Cell, Collection, Handling, covers
 from detente.model.scope import ANY
+from detente.rules.demands import unmet
+from detente.rules.markings import TLP_LEVELS, marking_holds
+from detente.rules.reason import Reason
 from detente.rules.standing import Order, Promise, Standing
 
 __all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide", "likeness"]
 
-Outcome = Literal["hold", "refuse", "release"]
-
-#: FIRST TLP 2.0, least to most restrictive. TLP 1.0's white is clear under its old name.
-TLP_LEVELS = ("clear", "green", "amber", "amber+strict", "red")
-
-
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why: a code, what it rests on (``directive D1``, ``agreement A1``), and plain words."""
-
-    code: str
-    source: str
-    words: str
+_DIRECTIVE = "directive "
+#: ``moderate``: nothing stands in the way but what a person may pass for a single item.
+Outcome = Literal["hold", "moderate", "refuse", "release"]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,15 +56,18 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     refusals = _refusals(agreement, handling, sender, recipient)
     if refusals:
         return Decision(outcome="refuse", reasons=refusals)
-    holds = _marking_holds(agreement, handling)
+    holds = marking_holds(agreement, handling, sender, recipient)
+    kind = agreement.kind(handling.kind)
+    holds += unmet(agreement, kind, handling) if kind else ()
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
     conditions = _conditions(standing, handling, (sender, recipient))
     missing = tuple(reason for reason, promise in conditions if promise is None)
     if holds or missing:
+        against = holds + missing
         return Decision(
-            outcome="hold",
-            reasons=holds + tuple(reason for reason in missing),
+            outcome="moderate" if all(one.review for one in against) else "hold",
+            reasons=against,
             orders=tuple(order.directive.id for order in stops),
         )
     reasons = [
@@ -79,7 +77,6 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             words=f"Agreement {agreement.id} is in force and covers kind {handling.kind}.",
         )
     ]
-    kind = agreement.kind(handling.kind)
     if kind is not None and kind.exempt:
         passed = _passed_by(standing, handling, (sender, recipient))
         reasons += [
@@ -94,7 +91,13 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     return Decision(
         outcome="release",
         reasons=tuple(reasons),
-        orders=tuple(dict.fromkeys(_order_of(reason) for reason, _ in conditions)),
+        orders=tuple(
+            dict.fromkeys(
+                reason.source.removeprefix(_DIRECTIVE)
+                for reason, _ in conditions
+                if reason.source.startswith(_DIRECTIVE)
+            )
+        ),
         assurances=tuple(dict.fromkeys(p.assurance.id for _, p in conditions if p is not None)),
     )
 
@@ -172,32 +175,6 @@ def _refusals(
     return tuple(found)
 
 
-def _marking_holds(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
-    """Unknown marking means hold; above the agreement's limit means hold (R36)."""
-    limit = TLP_LEVELS.index(agreement.tlp_max)
-    found = []
-    for marking in handling.markings:
-        scheme, _, value = marking.partition(":")
-        if scheme == "tlp" and value in TLP_LEVELS:
-            if TLP_LEVELS.index(value) > limit:
-                found.append(
-                    Reason(
-                        code="marking.above-limit",
-                        source=f"marking {marking}",
-                        words=f"Marked {marking}; the agreement allows tlp:{agreement.tlp_max}.",
-                    )
-                )
-        elif scheme != "statement":
-            found.append(
-                Reason(
-                    code="marking.unknown",
-                    source=f"marking {marking}",
-                    words=f"Marking {marking} is not known here, so nothing is assumed.",
-                )
-            )
-    return tuple(found)
-
-
 def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:
     """The cells of this flow from the standpoint of the order's issuer; none if it is neither
     sender nor recipient, for a party orders its own sending and receiving only (R24)."""
@@ -249,7 +226,7 @@ def _conditions(
     giver_of = {sender: recipient, recipient: sender}
     kind = standing.agreement.kind(handling.kind) if standing.agreement else None
     exempt = kind is not None and kind.exempt
-    found: list[tuple[Reason, Promise | None]] = []
+    found = _agreed_conditions(standing, handling, way)
     for order in standing.orders:
         cells = _seen_by(order, handling, way)
         for condition in order.conditions:
@@ -260,7 +237,9 @@ def _conditions(
             if exempt and not condition.scope.kind.names(handling.kind):
                 continue
             giver = giver_of[order.directive.issuer]
-            promise = _promise(standing, condition.template, (giver, order), handling)
+            promise = _promise(
+                standing, condition.template, (giver, order.directive.issuer), handling
+            )
             words = (
                 f"{giver} has assured {condition.template} ({promise.assurance.id})."
                 if promise
@@ -272,17 +251,45 @@ def _conditions(
     return found
 
 
+def _agreed_conditions(
+    standing: Standing, handling: Handling, way: tuple[str, str]
+) -> list[tuple[Reason, Promise | None]]:
+    """The assurances that the agreement itself demands of a recipient of this kind (R45)."""
+    sender, recipient = way
+    agreement = standing.agreement
+    kind = agreement.kind(handling.kind) if agreement else None
+    if agreement is None or kind is None:
+        return []
+    found = []
+    for template in kind.assurances:
+        promise = _promise(standing, template, (recipient, sender), handling)
+        found.append(
+            (
+                Reason(
+                    code="assurance" if promise else "assurance.awaiting",
+                    source=f"agreement {agreement.id}, kind {kind.id}",
+                    words=f"{recipient} has assured {template} ({promise.assurance.id})."
+                    if promise
+                    else f"Waiting for {recipient} to assure {template} for {kind.id}.",
+                    remedy="" if promise else f"{recipient} gives assurance {template}.",
+                ),
+                promise,
+            )
+        )
+    return found
+
+
 def _promise(
-    standing: Standing, template: str, between: tuple[str, Order], handling: Handling
+    standing: Standing, template: str, between: tuple[str, str], handling: Handling
 ) -> Promise | None:
-    giver, order = between
+    giver, holder = between
     return next(
         (
             promise
             for promise in standing.promises
             if promise.assurance.template == template
             and promise.assurance.giver == giver
-            and promise.assurance.holder == order.directive.issuer
+            and promise.assurance.holder == holder
             and handling.kind in promise.assurance.kinds
             and (not promise.assurance.purposes or handling.purpose in promise.assurance.purposes)
         ),
@@ -297,7 +304,3 @@ def _stop_reason(order: Order) -> Reason:
         source=f"directive {directive.id}",
         words=f"Stopped by {directive.issuer} ({directive.verb} {directive.id}).",
     )
-
-
-def _order_of(reason: Reason) -> str:
-    return reason.source.removeprefix("directive ")

@@ -1,0 +1,120 @@
+"""Demands: what the agreement asks of an item of a kind before it is given.
+
+Each that is not met keeps the item back, with its reason. Some a person may pass for a single item
+(``Reason.review``): those that ask for a person's eye, and those that a person can make good by
+answering. Pure.
+"""
+
+from __future__ import annotations
+
+from detente.model import Agreement, Handling, Kind
+from detente.rules.grade import worse_than
+from detente.rules.reason import Reason
+
+__all__ = ["unmet"]
+
+
+def unmet(agreement: Agreement, kind: Kind, handling: Handling) -> tuple[Reason, ...]:
+    """What the item lacks of what the agreement demands for its kind, in the order of the fields
+    of ``Kind``. Assurances and assessments are no matter of the item: ``decision`` asks for them.
+    """
+    flags = frozenset(handling.flags)
+    source = f"agreement {agreement.id}, kind {kind.id}"
+    found = []
+    if kind.moderated:
+        found.append(
+            Reason(
+                code="moderated",
+                source=source,
+                words=f"Each item of kind {kind.id} is reviewed before it is given.",
+                remedy="An office with the power to review releases this item.",
+                review=True,
+            )
+        )
+    if "derived" in flags:
+        found.append(
+            Reason(
+                code="second-check",
+                source=f"agreement {agreement.id}",
+                words="Derived from another item; a second person has to see it.",
+                remedy="An office with the power to review, not its author, releases this item.",
+                review=True,
+            )
+        )
+    if "bulk" in flags:
+        found.append(
+            Reason(
+                code="bulk",
+                source=source,
+                words=f"It came with more than {kind.bulk_max} of kind {kind.id} at once.",
+                remedy="An office with the power to review releases this item.",
+                review=True,
+            )
+        )
+    if kind.evidence and "evidence" not in flags:
+        found.append(
+            Reason(
+                code="evidence.missing",
+                source=source,
+                words=f"Kind {kind.id} is not given without evidence, and none is named.",
+                remedy="Publish a version that names its evidence.",
+            )
+        )
+    if kind.nature and not flags & {"assessment", "fact"}:
+        found.append(
+            Reason(
+                code="nature.missing",
+                source=source,
+                words="It is not said whether this is fact or assessment.",
+                remedy="Publish a version that says it.",
+            )
+        )
+    if "stale" in flags:
+        found.append(
+            Reason(
+                code="freshness.stale",
+                source=source,
+                words="What it tells was seen longer ago than is given of this kind.",
+                remedy="An office with the power to review releases this item.",
+                review=True,
+            )
+        )
+    if kind.grade_least is not None:
+        found += _grade(kind, handling, source)
+    found += [
+        Reason(
+            code="test.missing",
+            source=f"agreement {agreement.id}, test {test}",
+            words=f"Test {test} was not answered before it was entered.",
+            remedy=f"An office with the power to review answers {test} and releases this item.",
+            review=True,
+        )
+        for test in kind.tests
+        if f"tested:{test}" not in flags
+    ]
+    found += [
+        Reason(
+            code="minimisation.not-run",
+            source=f"agreement {agreement.id}, minimisation {one}",
+            words=f"Minimisation {one} has not run on it.",
+            remedy="Publish it with its minimisations.",
+        )
+        for one in kind.minimise
+        if f"minimised:{one}" not in flags
+    ]
+    return tuple(found)
+
+
+def _grade(kind: Kind, handling: Handling, source: str) -> list[Reason]:
+    least = kind.grade_least or ""
+    worse = worse_than(handling.grade, least)
+    if worse is False:
+        return []
+    return [
+        Reason(
+            code="grade.below" if worse else "grade.not-comparable",
+            source=source,
+            words=f"Graded {handling.grade or 'not at all'}; kind {kind.id} is given from {least}.",
+            remedy=f"Publish a version graded {least} or better, in that scheme.",
+        )
+    ]
