@@ -229,7 +229,7 @@ class _Work:
         self.taken.append(Taken(path=selector(place.path), value=_whole(place.value)))
 
     def _remove(self, place: _Place) -> None:
-        if (len(place.path) == 1 and place.path[0] in self._required()) or _inside(place.path):
+        if _inside(place.path):
             raise _needed(place.path)
         self._take(place)
         place.put(_Gone(place.value))
@@ -362,8 +362,6 @@ class _Work:
                 name in (_segment(part), "*") for name, part in zip(names, leaf.path, strict=False)
             )
             if under and not (isinstance(leaf.value, str) and self._given(leaf.value)):
-                if len(leaf.path) == 1 and of in self._required():
-                    raise _needed(leaf.path)
                 self._take(leaf)
                 leaf.put(_Gone(leaf.value))
                 found += 1
