@@ -94,7 +94,7 @@ def test_clean_tear_line_has_nothing_left() -> None:
         ({"x_source": True}, "left.place", "x_source"),
         ({"x_ref": REF}, "left.parent", "x_ref"),
         ({"x_ref": REF[16:].replace("-", "")}, "left.parent", "x_ref"),
-        ({"id": REF}, "left.id", "id"),
+        ({"id": REF}, "left.parent", "id"),
         ({"id": "infrastructure--33333333-3333-5333-9333-333333333333"}, "left.id", "id"),
         (
             {"granular_markings": [{"selectors": ["description"], "marking_ref": MARK}]},
