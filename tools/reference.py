@@ -35,6 +35,8 @@ ACTS = {
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
     "expire": "items that waited were too old and are gone, on the record",
+    "minimise": "a minimisation (`ref`) ran on so many of the items from `first` on that are "
+    "published next: commitment to the two roots over them, before and after",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",
     "page.end": "how sending that page ended: served or cut",
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",
@@ -43,7 +45,11 @@ ACTS = {
     "recall": "an originator took objects back: count, commitment to the root over them",
     "receive": "a partner's page was taken",
     "review": "a person released or refused one waiting item",
+    "said": "what a publisher said of all items that are published next: nature, evidence, time "
+    "of observation, originator, legal basis, consent to use in court; a commitment to it",
     "standing": "a new epoch and the digest of its standing",
+    "test": "a purpose test (`ref`) was answered, passed or failed, before the publication or "
+    "review that follows: commitment to the answers",
 }
 
 

@@ -29,6 +29,7 @@ ActName = Literal[
     "directive.effect",
     "directive.sign",
     "expire",
+    "minimise",
     "page",
     "page.end",
     "peer.act",
@@ -37,7 +38,9 @@ ActName = Literal[
     "receipt",
     "receive",
     "review",
+    "said",
     "standing",
+    "test",
 ]
 
 

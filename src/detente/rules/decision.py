@@ -59,6 +59,8 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     holds = marking_holds(agreement, handling, sender, recipient)
     kind = agreement.kind(handling.kind)
     holds += unmet(agreement, kind, handling) if kind else ()
+    if kind is not None and kind.references == "hold":
+        holds += _references(standing, handling, sender, recipient)
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
     conditions = _conditions(standing, handling, (sender, recipient))
@@ -70,6 +72,18 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             reasons=against,
             orders=tuple(order.directive.id for order in stops),
         )
+    return _release(standing, agreement, handling, (sender, recipient), conditions)
+
+
+def _release(
+    standing: Standing,
+    agreement: Agreement,
+    handling: Handling,
+    way: tuple[str, str],
+    conditions: list[tuple[Reason, Promise | None]],
+) -> Decision:
+    """Nothing stands in the way: by which agreement, past which stops, on whose word."""
+    kind = agreement.kind(handling.kind)
     reasons = [
         Reason(
             code="agreement",
@@ -78,7 +92,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
         )
     ]
     if kind is not None and kind.exempt:
-        passed = _passed_by(standing, handling, (sender, recipient))
+        passed = _passed_by(standing, handling, way)
         reasons += [
             Reason(
                 code="exempt",
@@ -172,6 +186,42 @@ def _refusals(
         )
     if agreement.grade_required and handling.grade is None:
         found.append(Reason(code="grade.missing", source=source, words="No grade is given."))
+    return tuple(found)
+
+
+def _references(
+    standing: Standing, handling: Handling, sender: str, recipient: str
+) -> tuple[Reason, ...]:
+    """What the item refers to that is not given to the recipient, or of which nothing is known: by
+    its own handling, each would have to be released. What it refers to in turn stands beside it,
+    so this goes one step deep."""
+    found = []
+    for one in handling.refers:
+        other = handling.referred(one)
+        if other is None:
+            found.append(
+                Reason(
+                    code="reference.unknown",
+                    source=f"collection {handling.collection}",
+                    words="It refers to an object of which nothing is known here.",
+                    remedy="An office with the power to review releases this item.",
+                    review=True,
+                )
+            )
+            continue
+        outcome = decide(standing, other, sender=sender, recipient=recipient).outcome
+        if outcome != "release":
+            found.append(
+                Reason(
+                    code="reference.held",
+                    source=f"kind {other.kind}",
+                    words=f"It refers to a {other.stix_type} of kind {other.kind} "
+                    f"that {recipient} is not given.",
+                    remedy="It goes once that object may go.",
+                    # Each of those is seen by a person, and so is what refers to them.
+                    review=outcome == "moderate",
+                )
+            )
     return tuple(found)
 
 
