@@ -19,7 +19,17 @@ from detente.errors import Invalid
 from detente.wire.json import load, load_object
 from detente.wire.schemas import validators
 
-__all__ = ["Cut", "CutObject", "Limits", "Refusal", "Warning_", "cut", "is_time", "version_of"]
+__all__ = [
+    "ID",
+    "Cut",
+    "CutObject",
+    "Limits",
+    "Refusal",
+    "Warning_",
+    "cut",
+    "is_time",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Cut:
 
 
 _TYPE = re.compile(r"\A[a-z][a-z0-9]?(?:-?[a-z0-9]+)*-?\Z", re.ASCII)
-_ID = re.compile(
+ID = re.compile(
     r"\A[a-z][a-z0-9-]{0,249}--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z",
     re.ASCII,
 )
@@ -222,7 +232,7 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
         raise Invalid("stix.type", f"Expected a type of STIX, got {kind!r:.80}.", path="$.type")
     if kind == "bundle":
         raise Invalid("stix.bundle", "Expected an object, got a bundle inside.", path="$.type")
-    if not isinstance(stix_id, str) or not _ID.match(stix_id):
+    if not isinstance(stix_id, str) or not ID.match(stix_id):
         raise Invalid("stix.id", f"Expected type--UUID, got {stix_id!r:.80}.", path="$.id")
     if stix_id.rpartition("--")[0] != kind:
         raise Invalid("stix.id", f"Expected an id of type {kind}, got {stix_id}.", path="$.id")
@@ -256,7 +266,7 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
             )
     refs = value.get("object_marking_refs")
     if refs is not None and not (
-        isinstance(refs, list) and all(isinstance(r, str) and _ID.match(r) for r in refs)
+        isinstance(refs, list) and all(isinstance(r, str) and ID.match(r) for r in refs)
     ):
         raise Invalid(
             "stix.markings", "Expected a list of ids of markings.", path="$.object_marking_refs"
