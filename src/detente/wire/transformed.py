@@ -37,8 +37,9 @@ def recut(one: CutObject, raw: bytes, limits: Limits, what: str) -> CutObject:
         new = done.objects[0]
         same = all(
             getattr(new, name) == getattr(one, name)
-            for name in ("type", "id", "version", "marking_refs", "granular_marking_refs")
-        )
+            for name in ("type", "id", "version", "marking_refs")
+            # The marking of a part goes with its part; what decisions see are those that came.
+        ) and set(new.granular_marking_refs) <= set(one.granular_marking_refs)
         if same and len(new.warnings) <= len(one.warnings):
             return replace(new, index=one.index)
         worse = new.warnings[0] if same else None

@@ -13,12 +13,11 @@ from detente.gateway import surround
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Verdict
 from detente.gateway.surround import REFERRED_MAX
-from detente.model import Handling, Referred, decode
+from detente.model import Handling, Minimisation, Referred, Step, decode
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, READER
 from tests.unit.gateway.demanding import (
     KEY,
-    MINIMISATION,
     acts,
     codes,
     demanding,
@@ -203,6 +202,17 @@ def test_minimisations_run_before_anything_is_entered_and_that_is_on_record(
     demanding(tmp_path, story, kinds=kinds(PE={"minimise": ("MN",)}))
 
 
+def test_a_minimised_object_stays_marked_as_it_came(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        part = {"marking_ref": RED, "selectors": ["contact_information"]}
+        person = thing("identity", 1, contact_information="0000 000", granular_markings=[part])
+        done = await publish(world, person)
+        assert done.taken == 1
+        assert await codes(world, person["id"]) == {"marking.above-limit"}
+
+    demanding(tmp_path, story, kinds=kinds(PE={"minimise": ("MN",)}))
+
+
 def test_what_comes_without_its_minimisation_is_held(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         person = thing("identity", 1, contact_information="0000 000")
@@ -221,9 +231,19 @@ def test_what_is_no_object_any_more_once_minimised_is_refused(tmp_path: Path) ->
         done = await publish(world, person, partial=True)
         assert ([one.id for one in done.refused], await size(world)) == ([person["id"]], before)
 
-    step = MINIMISATION.steps[0].__class__(do="remove", path="name")
-    bare = MINIMISATION.__class__(id="MN", title="", steps=(step,))
+    bare = Minimisation(id="MN", title="", steps=(Step(do="remove", path="name"),))
     demanding(tmp_path, story, kinds=kinds(PE={"minimise": ("MN",)}), minimisations=(bare,))
+
+
+def test_what_a_minimisation_leaves_is_no_less_valid_than_what_came(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        vessel = thing("infrastructure", 1, first_seen="2025-12-31T23:00:00.000Z")
+        done = await publish(world, vessel, thing("infrastructure", 2), partial=True)
+        assert [(one.id, one.code) for one in done.refused] == [(vessel["id"], "publish.minimised")]
+
+    step = Step(do="replace", path="first_seen", text="some day")
+    bare = Minimisation(id="MN", title="", steps=(step,))
+    demanding(tmp_path, story, kinds=kinds(VI={"minimise": ("MN",)}), minimisations=(bare,))
 
 
 # --- references that hold -----------------------------------------------------------------------
@@ -266,16 +286,26 @@ def test_an_object_that_is_here_already_is_not_passed_under_another_kind(tmp_pat
     async def story(world: World) -> None:
         person = thing("identity", 1)
         await publish(world, person)
-        await publish(world, person, about(person["id"]), kind=None)
+        # As a vessel it would be released; it was entered as a person, and that counts as well.
+        await publish(world, person, about(person["id"]), kind="VI")
         assert await codes(world, about()["id"]) == {"reference.held"}
-        # As a vessel it would be released; it is entered as a person, and that counts.
-        again = about(person["id"], n=2)
-        vessel_like = publication([person, thing("infrastructure", 1)], kind="VI")
-        await world.sites["B"].intake.publish(vessel_like)
-        await publish(world, again)
-        assert await codes(world, again["id"]) == {"reference.held"}
+        assert await world.read() == ()
 
-    demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}, PE={"evidence": True}))
+    demanding(tmp_path, story, kinds=kinds(VI={"references": "hold"}, PE={"evidence": True}))
+
+
+def test_what_refers_to_an_object_that_is_refused_refers_to_something_unknown(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        ends = {"source_ref": name("infrastructure", 98), "target_ref": name("infrastructure", 99)}
+        tie = thing("relationship", 1, **ends)
+        vessel = thing("infrastructure", 1, x_tie_ref=tie["id"])
+        done = await publish(world, vessel, tie, partial=True)
+        assert (done.ids, len(done.refused)) == ((vessel["id"],), 1)
+        assert await codes(world, vessel["id"]) == {"reference.unknown"}
+
+    demanding(tmp_path, story, kinds=kinds(RE={"references": "drop"}, VI={"references": "hold"}))
 
 
 def test_a_chain_of_references_is_followed_to_its_end(tmp_path: Path) -> None:
@@ -414,6 +444,20 @@ def test_references_to_what_is_not_given_are_taken_out_on_the_record(tmp_path: P
         assert (given["object_refs"], "created_by_ref" in given) == ([vessel["id"]], False)
 
     demanding(tmp_path, story, kinds=kinds(RE={"references": "drop"}, PE={"evidence": True}))
+
+
+def test_a_reference_that_one_reader_is_not_given_is_taken_out_for_all(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        vessel = thing("infrastructure", 1)
+        report = about(vessel["id"], name("report", 2))
+        other = about(vessel["id"], n=2)
+        await world.suspend("B", kinds=("VI",), partner=READER)
+        done = await publish(world, vessel, other, report, partial=True)
+        # The other report has nothing left to be about; then neither has this one.
+        assert {one.id for one in done.refused} == {other["id"], report["id"]}
+        assert done.ids == (vessel["id"],)
+
+    demanding(tmp_path, story, kinds=kinds(RE={"references": "drop"}))
 
 
 def test_an_object_that_cannot_do_without_is_refused_and_then_leads_nowhere(
