@@ -35,6 +35,7 @@ ACTS = {
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
     "expire": "items that waited were too old and are gone, on the record",
+    "return": "items that were held went back to their unit on resumption, on the record",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",
     "page.end": "how sending that page ended: served or cut",
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",

@@ -36,6 +36,7 @@ ActName = Literal[
     "recall",
     "receipt",
     "receive",
+    "return",
     "review",
     "standing",
 ]
