@@ -34,6 +34,7 @@ ACTS = {
     "credential": "a client's credential was made or removed",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
+    "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",
     "return": "items that were held went back to their unit on resumption, on the record",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",

@@ -26,8 +26,10 @@ from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
 from detente.gateway.draft import (
+    AssessmentDraft,
     AssuranceDraft,
     DirectiveDraft,
+    draft_assessment,
     draft_assurance,
     draft_directive,
 )
@@ -134,6 +136,8 @@ class API:
             ("POST", "/api/directives/draft", self._directive_draft),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
+            ("POST", "/api/assessments/draft", self._assessment_draft),
+            ("POST", "/api/assessments", self._assessment),
             ("POST", "/api/assurances/draft", self._assurance_draft),
             ("POST", "/api/assurances", self._assurance),
             ("GET", "/api/documents/{digest}", self._document),
@@ -362,6 +366,23 @@ class API:
             nonce=secrets.token_hex(16),
         )
         return {"payload": encode(assurance).decode(), "use": "assurance"}
+
+    async def _assessment_draft(self, request: Request) -> object:
+        draft = await _json(request, AssessmentDraft)
+        book = self._parts.book
+        assessment = draft_assessment(
+            draft,
+            book.standing(draft.agreement, book.now_ms()),
+            party=book.me.party,
+            exercise=book.me.exercise,
+            now_ms=book.now_ms(),
+            nonce=secrets.token_hex(16),
+        )
+        return {"payload": encode(assessment).decode(), "use": "assessment"}
+
+    async def _assessment(self, request: Request) -> object:
+        # Nobody is told: it is the party's own affair.
+        return {"enacted": await self._parts.orders.import_assessment(await _body(request))}
 
     async def _assurance(self, request: Request) -> object:
         enacted = await self._parts.orders.import_assurance(await _body(request))

@@ -21,16 +21,17 @@ from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerP
 from detente.gateway.exchange import SKEW_MS_MAX
 from detente.gateway.order import ACT_OF_USE
 from detente.gateway.witness import ledger_vkey
-from detente.model import Agreement, Charter, Entry, Head, decode, digest
+from detente.model import Agreement, Assessment, Charter, Entry, Head, decode, digest
 from detente.model.names import Record
 from detente.model.transfer import Receipt
 from detente.ports import ActRow
-from detente.proof import Envelope, check_commitment, check_proof, parse_proof
+from detente.proof import Envelope, check_commitment, check_proof, parse_proof, signers
 from detente.rules.acts import check_act, check_new, check_peer_act
 from detente.rules.authority import (
     check_agreement,
     check_charter,
     check_pins,
+    keys_of,
     node_keys,
     open_document,
 )
@@ -158,6 +159,8 @@ class Replay:
             if entry.saw is None:
                 raise Invalid("record.anchor", "Expected a head, got none.")
             self.anchors.append((number, entry.at, entry.saw))
+        elif use == "assessment":
+            self._check_assessment(entry)
         elif use is not None:
             self._take_act(entry, number, use)
 
@@ -206,6 +209,27 @@ class Replay:
             newest = self._newest.get(act.charter.party)
             if newest is None or newest.version < act.charter.version:
                 self._newest[act.charter.party] = act.charter
+
+    def _check_assessment(self, entry: Entry) -> None:
+        """What the party thinks of a partner stands in the node's own ledger, signed by a key of
+        the office that it names. Not checked: that the agreement gave the office the power."""
+        exercise = self._copied.index.exercise
+        envelope = self._envelope(entry)
+        assessment = open_document(envelope, "assessment", Assessment, exercise=exercise)
+        own = self._copied.index.party
+        self._check_named(entry, own, assessment.id)
+        charter = self._newest.get(own)
+        if self._node is not None or assessment.assessor != own or charter is None:
+            raise NotAuthorised(
+                "assessment.foreign", f"Expected an assessment by {own} in its node's own ledger."
+            )
+        self._check_once(entry.doc or "", "assessment")
+        office = charter.office(assessment.office)
+        signed = signers(envelope, keys_of(charter).values())
+        if office is None or not signed & set(office.keys):
+            raise NotAuthorised(
+                "assessment.office", f"Expected a signature of {assessment.office}, got none."
+            )
 
     def _check_once(self, doc: str, use: str) -> None:
         """A charter may come again where an earlier one was left behind by an agreement; its

@@ -106,7 +106,7 @@ class Review:
         if row is None:
             raise Missing("item.unknown", f"Expected a waiting item, got {item}.")
         decision = decide_for(current, found.handling, own=book.me.party, party=party)
-        if verdict == "release" and decision.outcome != "release":
+        if verdict == "release" and decision.outcome not in ("moderate", "release"):
             words = "; ".join(reason.words for reason in decision.reasons)
             raise Conflict("review.stopped", f"Expected that {item} may be released, got: {words}")
         state = tx.collection(found.key)

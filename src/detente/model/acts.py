@@ -21,6 +21,7 @@ ENTRY_BYTES_MAX = 8192
 ActName = Literal[
     "agreement.open",
     "anchor",
+    "assessment",
     "assurance",
     "assurance.withdraw",
     "charter",

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from detente.model import Agreement, Cell, Collection, Handling, covers
+from detente.model import Agreement, Cell, Collection, Handling, Kind, covers
 from detente.model.scope import ANY
 from detente.rules.demands import unmet
 from detente.rules.markings import TLP_LEVELS, marking_holds
@@ -59,6 +59,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     holds = marking_holds(agreement, handling, sender, recipient)
     kind = agreement.kind(handling.kind)
     holds += unmet(agreement, kind, handling) if kind else ()
+    holds += _unassessed(standing, agreement, kind, (sender, recipient)) if kind else ()
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
     conditions = _conditions(standing, handling, (sender, recipient))
@@ -112,6 +113,7 @@ def likeness(standing: Standing, collection: str, *, sender: str, recipient: str
         recipient == sender,
         named is not None and recipient in named.readers,
         terms is not None and terms.member(recipient) is not None,
+        _assessed(standing, sender, recipient),
         tuple(
             (
                 order.directive.issuer == recipient,
@@ -249,6 +251,37 @@ def _conditions(
             source = f"directive {order.directive.id}"
             found.append((Reason(code=code, source=source, words=words), promise))
     return found
+
+
+def _unassessed(
+    standing: Standing, agreement: Agreement, kind: Kind, way: tuple[str, str]
+) -> tuple[Reason, ...]:
+    """What lacks an assessment of the recipient, where the kind is given on one only (R32). What
+    others think of their partners is not known here: of their sending nothing is said."""
+    sender, recipient = way
+    if not kind.assessed or standing.own not in ("", sender):
+        return ()
+    if kind.id in _assessed(standing, sender, recipient):
+        return ()
+    return (
+        Reason(
+            code="assessment.missing",
+            source=f"agreement {agreement.id}, kind {kind.id}",
+            words=f"{sender} has no valid assessment of {recipient} for kind {kind.id}.",
+            remedy=f"An office with the power to assess signs one of {recipient}; or one with the "
+            "power to review, to whom it is referred, releases this item.",
+            review=True,
+        ),
+    )
+
+
+def _assessed(standing: Standing, sender: str, recipient: str) -> frozenset[str]:
+    return frozenset(
+        kind
+        for one in standing.assessments
+        if (one.assessor, one.partner) == (sender, recipient)
+        for kind in one.kinds
+    )
 
 
 def _agreed_conditions(
