@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -50,7 +50,11 @@ OUTCOMES_MAX = 20
 #: How often what was decided ahead is decided again, because the standing moved meanwhile.
 TRIES_MAX = 3
 
+#: Bodies up to this size are worked on by the loop itself: some two milliseconds.
+ASIDE_BYTES_MIN = 128 * 1024
+
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,11 +160,13 @@ class Intake:
         agreement, collection = _collection(current, publication)
         assert current is not None  # _collection has refused otherwise
         stated = _stated(publication, agreement, collection)
-        limits = self._limits
-        done = await asyncio.to_thread(cut, publication.body, limits)
+        size = len(publication.body)
+        done = await _aside(size, cut, publication.body, self._limits)
         key = collection_key(agreement.id, collection.name)
-        names = await self._book.store.read(lambda view: _known_markings(view, key, done))
-        batch, refused = await asyncio.to_thread(_sorted, done, stated, agreement, names)
+        names = MarkingNames.of(done)
+        if names.missing(done):
+            names = await self._book.store.read(lambda view: _learned(view, key, done, names))
+        batch, refused = await _aside(size, _sorted, done, stated, agreement, names)
         refused += [
             Refused(
                 index=r.index, id=r.id, type=r.type, code=r.code, sentence=r.sentence, path=r.path
@@ -513,10 +519,8 @@ def _kind_of(agreement: Agreement, stix_type: str, extensions: tuple[str, ...]) 
     return None
 
 
-def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
-    """Names of the marking definitions that the objects refer to: those in the request, and
-    those that entered the collection before."""
-    names = MarkingNames.of(done)
+def _learned(view: View, key: str, done: Cut, names: MarkingNames) -> MarkingNames:
+    """With the names of definitions that entered the collection before."""
     stored = []
     for marking_id in names.missing(done):
         for seq in view.find(key, object_key(marking_id))[:1]:
@@ -524,6 +528,14 @@ def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
             if block is not None:
                 stored.append(block.raw(seq))
     return names.learn(stored)
+
+
+async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a body of this size takes to work on, on another thread unless it is small: then the
+    way there and back costs more than the loop is held up."""
+    if size <= ASIDE_BYTES_MIN:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def _refused(one: CutObject, code: str, sentence: str, path: str = "") -> Refused:
