@@ -38,7 +38,7 @@ from detente.model import Collection as Terms
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
 from detente.proof import leaf_hash, root_of
-from detente.wire.markings import MarkingNames, markings_of
+from detente.wire.markings import Marked, MarkingNames, markings_of
 from detente.wire.stix import Cut, CutObject, Limits, cut, version_of
 
 __all__ = ["Intake", "Publication", "Published", "Received", "Refused"]
@@ -159,7 +159,8 @@ class Intake:
         limits = self._limits
         done = await asyncio.to_thread(cut, publication.body, limits)
         key = collection_key(agreement.id, collection.name)
-        names = await self._book.store.read(lambda view: _known_markings(view, key, done))
+        at_ms = self._book.clock.now_us() // 1000
+        names = await self._book.store.read(lambda view: _known_markings(view, key, done, at_ms))
         batch, refused = await asyncio.to_thread(_sorted, done, stated, agreement, names)
         refused += [
             Refused(
@@ -465,21 +466,21 @@ def _sorted(
     done: Cut, stated: _Stated, agreement: Agreement, names: MarkingNames
 ) -> tuple[_Batch, list[Refused]]:
     """The acceptable objects with their handlings, each made once; and those no kind fits."""
-    places: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int | None] = {}
+    places: dict[tuple[str, Marked, tuple[str, ...]], int | None] = {}
     batch = _Batch(objects=[], names=[], sorts=[], handlings=[], partial=stated.partial)
     refused = []
     for one in done.objects:
-        markings = markings_of(one, names)
-        if len(markings) > MARKINGS_MAX:
-            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(markings)}."
+        marked = markings_of(one, names)
+        if len(marked.names) > MARKINGS_MAX:
+            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(marked.names)}."
             refused.append(_refused(one, "publish.markings", sentence))
             continue
-        sort = (one.type, markings, one.extensions)
+        sort = (one.type, marked, one.extensions)
         if sort not in places:
             kind = stated.kind or _kind_of(agreement, one.type, one.extensions)
             places[sort] = None if kind is None else len(batch.handlings)
             if kind is not None:
-                batch.handlings.append(_handling(stated, kind, one.type, markings))
+                batch.handlings.append(_handling(stated, kind, one.type, marked))
         place = places[sort]
         if place is None:
             sentence = f"Expected a kind of the agreement for type {one.type}, got none."
@@ -491,16 +492,17 @@ def _sorted(
     return batch, refused
 
 
-def _handling(stated: _Stated, kind: str, stix_type: str, markings: tuple[str, ...]) -> Handling:
+def _handling(stated: _Stated, kind: str, stix_type: str, marked: Marked) -> Handling:
     return Handling(
         collection=stated.collection,
         kind=kind,
         stix_type=stix_type,
         originator=stated.originator,
         unit=stated.unit,
-        markings=markings,
+        markings=marked.names,
         purpose=stated.purpose,
         grade=stated.grade,
+        flags=("part",) if marked.part else (),
     )
 
 
@@ -513,17 +515,18 @@ def _kind_of(agreement: Agreement, stix_type: str, extensions: tuple[str, ...]) 
     return None
 
 
-def _known_markings(view: View, key: str, done: Cut) -> MarkingNames:
-    """Names of the marking definitions that the objects refer to: those in the request, and
-    those that entered the collection before."""
-    names = MarkingNames.of(done)
+def _known_markings(view: View, key: str, done: Cut, at_ms: int) -> MarkingNames:
+    """What the marking definitions say that the objects refer to. The first of an id in the
+    collection counts: one that entered it before, else the first in the request."""
+    names = MarkingNames(at_ms)
+    wanted = names.missing(done)
     stored = []
-    for marking_id in names.missing(done):
+    for marking_id in sorted(wanted):
         for seq in view.find(key, object_key(marking_id))[:1]:
             block = view.block(key, seq)
             if block is not None:
-                stored.append(block.raw(seq))
-    return names.learn(stored)
+                stored.append((marking_id, block.raw(seq)))
+    return names.learn(stored).learn((one.id, one.raw) for one in done.objects if one.id in wanted)
 
 
 def _refused(one: CutObject, code: str, sentence: str, path: str = "") -> Refused:
