@@ -28,6 +28,7 @@ from detente.rules.feed import (
     open_feed,
     ranges,
 )
+from detente.rules.releasability import Named, named_by
 
 __all__ = [
     "Change",
@@ -118,6 +119,7 @@ class Decided:
     def __init__(self, current: Current, own: str) -> None:
         self._current, self._own = current, own
         self._found: dict[tuple[str, Hashable], dict[int, Outcome]] = {}
+        self._named: dict[str, Named] = {}
 
     def outcomes(
         self, collection: str, handlings: Mapping[int, Handling], party: str
@@ -126,7 +128,10 @@ class Decided:
         with every call. Not to be changed: others have it too."""
         sender = _sender(self._current, collection, self._own, party)
         standing = self._current.standing
-        place = (collection, likeness(standing, collection, sender=sender, recipient=party))
+        if collection not in self._named:
+            self._named[collection] = named_by(handlings.values())
+        named = self._named[collection]
+        place = (collection, likeness(standing, collection, named, sender=sender, recipient=party))
         if place not in self._found:
             self._found[place] = {
                 number: decide(standing, one, sender=sender, recipient=party).outcome

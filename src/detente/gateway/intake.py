@@ -38,7 +38,7 @@ from detente.model import Collection as Terms
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
 from detente.proof import leaf_hash, root_of
-from detente.wire.markings import MarkingNames, markings_of
+from detente.wire.markings import Marked, MarkingNames, markings_of
 from detente.wire.stix import Cut, CutObject, Limits, cut, version_of
 
 __all__ = ["Intake", "Publication", "Published", "Received", "Refused"]
@@ -163,7 +163,7 @@ class Intake:
         size = len(publication.body)
         done = await _aside(size, cut, publication.body, self._limits)
         key = collection_key(agreement.id, collection.name)
-        names = MarkingNames.of(done)
+        names = MarkingNames(self._book.clock.now_us() // 1000)
         if names.missing(done):
             names = await self._book.store.read(lambda view: _learned(view, key, done, names))
         batch, refused = await _aside(size, _sorted, done, stated, agreement, names)
@@ -471,21 +471,21 @@ def _sorted(
     done: Cut, stated: _Stated, agreement: Agreement, names: MarkingNames
 ) -> tuple[_Batch, list[Refused]]:
     """The acceptable objects with their handlings, each made once; and those no kind fits."""
-    places: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int | None] = {}
+    places: dict[tuple[str, Marked, tuple[str, ...]], int | None] = {}
     batch = _Batch(objects=[], names=[], sorts=[], handlings=[], partial=stated.partial)
     refused = []
     for one in done.objects:
-        markings = markings_of(one, names)
-        if len(markings) > MARKINGS_MAX:
-            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(markings)}."
+        marked = markings_of(one, names)
+        if len(marked.names) > MARKINGS_MAX:
+            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(marked.names)}."
             refused.append(_refused(one, "publish.markings", sentence))
             continue
-        sort = (one.type, markings, one.extensions)
+        sort = (one.type, marked, one.extensions)
         if sort not in places:
             kind = stated.kind or _kind_of(agreement, one.type, one.extensions)
             places[sort] = None if kind is None else len(batch.handlings)
             if kind is not None:
-                batch.handlings.append(_handling(stated, kind, one.type, markings))
+                batch.handlings.append(_handling(stated, kind, one.type, marked))
         place = places[sort]
         if place is None:
             sentence = f"Expected a kind of the agreement for type {one.type}, got none."
@@ -497,16 +497,17 @@ def _sorted(
     return batch, refused
 
 
-def _handling(stated: _Stated, kind: str, stix_type: str, markings: tuple[str, ...]) -> Handling:
+def _handling(stated: _Stated, kind: str, stix_type: str, marked: Marked) -> Handling:
     return Handling(
         collection=stated.collection,
         kind=kind,
         stix_type=stix_type,
         originator=stated.originator,
         unit=stated.unit,
-        markings=markings,
+        markings=marked.names,
         purpose=stated.purpose,
         grade=stated.grade,
+        flags=("part",) if marked.part else (),
     )
 
 
@@ -520,14 +521,16 @@ def _kind_of(agreement: Agreement, stix_type: str, extensions: tuple[str, ...]) 
 
 
 def _learned(view: View, key: str, done: Cut, names: MarkingNames) -> MarkingNames:
-    """With the names of definitions that entered the collection before."""
+    """What the marking definitions say that the objects refer to. The first of an id in the
+    collection counts: one that entered it before, else the first in the request."""
+    wanted = names.missing(done)
     stored = []
-    for marking_id in names.missing(done):
+    for marking_id in sorted(wanted):
         for seq in view.find(key, object_key(marking_id))[:1]:
             block = view.block(key, seq)
             if block is not None:
-                stored.append(block.raw(seq))
-    return names.learn(stored)
+                stored.append((marking_id, block.raw(seq)))
+    return names.learn(stored).learn((one.id, one.raw) for one in done.objects if one.id in wanted)
 
 
 async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -19,6 +19,7 @@ from detente.model.scope import ANY
 from detente.rules.demands import unmet
 from detente.rules.markings import TLP_LEVELS, marking_holds
 from detente.rules.reason import Reason
+from detente.rules.releasability import Named
 from detente.rules.standing import Order, Promise, Standing
 
 __all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide", "likeness"]
@@ -103,17 +104,21 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     )
 
 
-def likeness(standing: Standing, collection: str, *, sender: str, recipient: str) -> Hashable:
-    """All of a recipient that ``decide`` looks at, for any handling of one collection: two that
-    are alike get the same outcome from the same sender. So a thousand readers of whom the orders
-    speak alike are decided once, and an order is not late for being about many."""
+def likeness(
+    standing: Standing, collection: str, named: Named, *, sender: str, recipient: str
+) -> Hashable:
+    """All of a recipient that ``decide`` looks at, for handlings of one collection whose markings
+    name no more than ``named``: two that are alike get the same outcome from the same sender. So a
+    thousand readers of whom the orders speak alike are decided once, and an order is not late for
+    being about many."""
     terms = standing.agreement
-    named = terms.collection(collection) if terms else None
+    read = terms.collection(collection) if terms else None
     return (
         recipient == sender,
-        named is not None and recipient in named.readers,
+        read is not None and recipient in read.readers,
         terms is not None and terms.member(recipient) is not None,
         _assessed(standing, sender, recipient),
+        named.facts(terms, recipient),
         tuple(
             (
                 order.directive.issuer == recipient,

@@ -67,6 +67,7 @@ class CutObject:
     granular_marking_refs: tuple[str, ...]
     extensions: tuple[str, ...]
     warnings: tuple[Warning_, ...]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ def _object(
     _check_common(value, kind, stix_id)
     warnings = _warnings(value, schemas, limits)
     extensions = value.get("extensions")
+    labels, unread = _labels(value.get("labels"))
     return CutObject(
         index,
         raw,
@@ -207,10 +209,11 @@ def _object(
         known["type"],
         known["id"],
         value.get("modified") or value.get("created") or "",
-        _refs(value.get("object_marking_refs")),
+        _refs(value.get("object_marking_refs")) + unread,
         _granular(value.get("granular_markings")),
         tuple(sorted(extensions)) if isinstance(extensions, dict) else (),
         warnings,
+        labels,
     )
 
 
@@ -284,6 +287,14 @@ def _warnings(
 
 def _refs(value: Any) -> tuple[str, ...]:
     return tuple(value) if value else ()
+
+
+def _labels(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels, and a marking of an unknown form if some cannot be read: labels may be markings
+    (``wire.tags``)."""
+    given = value if isinstance(value, list) else [] if value is None else [value]
+    found = tuple(one for one in given if isinstance(one, str))
+    return found, () if len(found) == len(given) else ("unreadable",)
 
 
 def _granular(value: Any) -> tuple[str, ...]:
