@@ -17,7 +17,13 @@ import msgspec
 
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.gateway.book import ROOT_MEDIA, act_of
-from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerPlace
+from detente.gateway.copied import (
+    OPENINGS_NAME,
+    PARTNERS_NAME,
+    Copied,
+    LedgerPlace,
+    RecordIndex,
+)
 from detente.gateway.exchange import SKEW_MS_MAX
 from detente.gateway.order import ACT_OF_USE
 from detente.gateway.witness import ledger_vkey
@@ -160,7 +166,10 @@ class Replay:
                 raise Invalid("record.anchor", "Expected a head, got none.")
             self.anchors.append((number, entry.at, entry.saw))
         elif use == "assessment":
-            self._check_assessment(entry)
+            self._check_once(entry.doc or "", use)
+            # A party's own affair stands in the node's own ledger only.
+            charter = None if self._place.agreement else self._newest.get(entry.party or "")
+            _check_assessment(entry, self._envelope(entry), charter, self._copied.index)
         elif use is not None:
             self._take_act(entry, number, use)
 
@@ -209,27 +218,6 @@ class Replay:
             newest = self._newest.get(act.charter.party)
             if newest is None or newest.version < act.charter.version:
                 self._newest[act.charter.party] = act.charter
-
-    def _check_assessment(self, entry: Entry) -> None:
-        """What the party thinks of a partner stands in the node's own ledger, signed by a key of
-        the office that it names. Not checked: that the agreement gave the office the power."""
-        exercise = self._copied.index.exercise
-        envelope = self._envelope(entry)
-        assessment = open_document(envelope, "assessment", Assessment, exercise=exercise)
-        own = self._copied.index.party
-        self._check_named(entry, own, assessment.id)
-        charter = self._newest.get(own)
-        if self._node is not None or assessment.assessor != own or charter is None:
-            raise NotAuthorised(
-                "assessment.foreign", f"Expected an assessment by {own} in its node's own ledger."
-            )
-        self._check_once(entry.doc or "", "assessment")
-        office = charter.office(assessment.office)
-        signed = signers(envelope, keys_of(charter).values())
-        if office is None or not signed & set(office.keys):
-            raise NotAuthorised(
-                "assessment.office", f"Expected a signature of {assessment.office}, got none."
-            )
 
     def _check_once(self, doc: str, use: str) -> None:
         """A charter may come again where an earlier one was left behind by an agreement; its
@@ -490,3 +478,22 @@ def _check_root(commitment: str, salt: str, root: str) -> None:
         )
     except (Invalid, ValueError) as error:
         raise Conflict("receipt.root", "Expected the page's root, got another.") from error
+
+
+def _check_assessment(
+    entry: Entry, envelope: Envelope, charter: Charter | None, index: RecordIndex
+) -> None:
+    """What the party thinks of a partner is signed by a key of the office that it names. Not
+    checked: that the agreement gave the office the power, for it stands in another ledger."""
+    one = open_document(envelope, "assessment", Assessment, exercise=index.exercise)
+    if charter is None or (one.assessor, entry.party, entry.ref) != (
+        index.party,
+        index.party,
+        one.id,
+    ):
+        raise NotAuthorised(
+            "assessment.foreign", f"Expected one by {index.party}, in its node's own ledger."
+        )
+    office = charter.office(one.office)
+    if office is None or not signers(envelope, keys_of(charter).values()) & set(office.keys):
+        raise NotAuthorised("assessment.office", f"Expected a signature of {one.office}, got none.")
