@@ -255,7 +255,7 @@ class Replay:
             envelope, self._newest, self._at(entry.at), exercise=self._copied.index.exercise
         )
         own = self._copied.index.party
-        self._check_agreement_id(agreement)
+        _check_agreement_id(agreement, self._place.agreement)
         if agreement.member(own) is None:
             raise NotAuthorised(
                 "agreement.not-party", f"Expected an agreement of {own}, got one of others."
@@ -267,13 +267,6 @@ class Replay:
         for name, charter in self._copied.charters.items():
             known.setdefault(charter.party, set()).add(name)
         check_pins(agreement, known)
-
-    def _check_agreement_id(self, agreement: Agreement) -> None:
-        if agreement.id != self._place.agreement:
-            raise Invalid(
-                "record.act-agreement",
-                f"Expected agreement {self._place.agreement}, got {agreement.id}.",
-            )
 
     def _check_own(self, entry: Entry, envelope: Envelope, use: str) -> None:
         """An own act; assurances may be another party's, brought here by hand."""
@@ -478,6 +471,11 @@ def _check_root(commitment: str, salt: str, root: str) -> None:
         )
     except (Invalid, ValueError) as error:
         raise Conflict("receipt.root", "Expected the page's root, got another.") from error
+
+
+def _check_agreement_id(agreement: Agreement, named: str) -> None:
+    if agreement.id != named:
+        raise Invalid("record.act-agreement", f"Expected agreement {named}, got {agreement.id}.")
 
 
 def _check_assessment(
