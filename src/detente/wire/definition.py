@@ -232,7 +232,7 @@ def _iep(reading: _Reading, inner: dict[str, Any]) -> bool:
             time = time_ms(inner[key]) if isinstance(inner[key], str) else None
             words.append(f"{key.replace('_', ' ').capitalize()}: {inner[key]}.")
             is_known = is_known and time is not None and not _outside(reading.at_ms, key, time)
-    is_known = is_known and _iep_tlp(reading, inner)
+    is_known = _iep_tlp(reading, inner) and is_known  # the TLP counts either way
     if is_known:
         reading.say(f"iep:{iep_id.lower()}", " ".join(words))
     return is_known
