@@ -333,6 +333,7 @@ TAGS = [
     ("TLP:WHITE", {"tlp:clear"}),
     ("Tlp : Amber+Strict ", {"tlp:amber+strict"}),
     ("ＴＬＰ:ＲＥＤ", {"tlp:red"}),
+    ("\u200btlp\u200d:red\u2060", {"tlp:red"}),
     ("tlp:ex:chr", {"unknown:tlp:ex:chr"}),
     ("tlp:unclear", {"unknown:tlp:unclear"}),
     ("tlp:", {"unknown:tlp:"}),
