@@ -128,7 +128,8 @@ def reasons() -> str:
     lines = [
         "# Reasons\n",
         "Why an item is released, held or refused towards a party "
-        "(`detente why`, `detente feed show`).\n",
+        "(`detente why`, `detente feed show`). What is done about each marking: "
+        "[markings](markings.md).\n",
     ]
     lines += [f"## `{code}`\n\n{words}\n" for code, words in sorted(found.items())]
     return "\n".join(lines)

@@ -38,6 +38,7 @@ from detente.model import Collection as Terms
 from detente.model.names import Record
 from detente.ports import NewItem, Tx, View
 from detente.proof import leaf_hash, root_of
+from detente.wire.control import NAME_MAX
 from detente.wire.markings import Marked, MarkingNames, markings_of
 from detente.wire.stix import Cut, CutObject, Limits, cut, version_of
 
@@ -610,4 +611,10 @@ def _check_markings(handlings: Collection[Handling]) -> None:
     if most > MARKINGS_MAX:
         raise PeerError(
             "peer.handlings", f"Expected at most {MARKINGS_MAX} markings of an object, got {most}."
+        )
+    longest = max((len(name) for one in handlings for name in one.markings), default=0)
+    if longest > NAME_MAX:
+        raise PeerError(
+            "peer.handlings",
+            f"Expected names of markings of at most {NAME_MAX} characters, got {longest}.",
         )

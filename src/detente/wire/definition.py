@@ -7,7 +7,6 @@ Whatever in it is not understood makes it a marking that is not known as well.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +17,8 @@ from detente.rules.caveats import MarkingText
 from detente.rules.markings import PAP_LEVELS, TLP_LEVELS
 from detente.wire.control import CONTROL, read_control
 from detente.wire.json import load_object
-from detente.wire.tags import IEP_CONDITIONS, level_of, read_tag, time_ms, unknown_name
+from detente.wire.stix import is_id
+from detente.wire.tags import IEP_CONDITIONS, is_uuid, level_of, read_tag, time_ms, unknown_name
 
 __all__ = ["ACS", "FIXED_IDS", "IEP", "PAP", "TLP", "Meaning", "read_definition", "texts_of"]
 
@@ -52,10 +52,6 @@ FIXED_IDS: Final = {
 
 #: Characters of a text that is shown; what is longer is cut, and says so.
 TEXT_MAX: Final = 20_000
-_ID: Final = re.compile(
-    r"[a-z][a-z0-9-]{0,249}--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII
-)
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -87,7 +83,7 @@ class _Reading:
 
     @property
     def unknown_name(self) -> str:
-        return f"unknown:{self.id}" if _ID.fullmatch(self.id) else unknown_name("")
+        return f"unknown:{self.id}" if is_id(self.id) else unknown_name("")
 
     def tag(self, text: str) -> bool:
         """Take in a text that may be a tag; False if it is none."""
@@ -216,7 +212,7 @@ def _iep(reading: _Reading, inner: dict[str, Any]) -> bool:
     checked, and of what is not only the id and the version are required. Outside its dates it is
     a marking that is not known."""
     iep_id = inner.get("iep_id")
-    if not (isinstance(iep_id, str) and _UUID.fullmatch(iep_id.lower())):
+    if not (isinstance(iep_id, str) and is_uuid(iep_id.lower())):
         return False
     if inner.get("iep_version") not in (2, "2.0") or not inner.keys() <= _IEP_KEYS:
         return False
@@ -232,7 +228,7 @@ def _iep(reading: _Reading, inner: dict[str, Any]) -> bool:
             time = time_ms(inner[key]) if isinstance(inner[key], str) else None
             words.append(f"{key.replace('_', ' ').capitalize()}: {inner[key]}.")
             is_known = is_known and time is not None and not _outside(reading.at_ms, key, time)
-    is_known = is_known and _iep_tlp(reading, inner)
+    is_known = _iep_tlp(reading, inner) and is_known  # the TLP counts either way
     if is_known:
         reading.say(f"iep:{iep_id.lower()}", " ".join(words))
     return is_known

@@ -19,7 +19,17 @@ from detente.errors import Invalid
 from detente.wire.json import load, load_object
 from detente.wire.schemas import validators
 
-__all__ = ["Cut", "CutObject", "Limits", "Refusal", "Warning_", "cut", "is_time", "version_of"]
+__all__ = [
+    "Cut",
+    "CutObject",
+    "Limits",
+    "Refusal",
+    "Warning_",
+    "cut",
+    "is_id",
+    "is_time",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,11 @@ _OBSERVABLES = frozenset(
     windows-registry-key x509-certificate""".split()
 )
 _PLAIN = ("id", "type")
+
+
+def is_id(text: str) -> bool:
+    """True if a text is an identifier as STIX writes them: a type and a UUID (STIX 2.1, 2.9)."""
+    return _ID.match(text) is not None
 
 
 def is_time(text: str) -> bool:

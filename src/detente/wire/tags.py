@@ -17,7 +17,15 @@ from detente.rules.markings import CISE_LEVELS, PAP_LEVELS, TLP_LEVELS
 from detente.rules.releasability import parse_releasable
 from detente.wire.control import NAME_MAX, tlp_of_cise
 
-__all__ = ["IEP_CONDITIONS", "admiralty_of", "level_of", "read_tag", "time_ms", "unknown_name"]
+__all__ = [
+    "IEP_CONDITIONS",
+    "admiralty_of",
+    "is_uuid",
+    "level_of",
+    "read_tag",
+    "time_ms",
+    "unknown_name",
+]
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 #: Markings that are also written by themselves.
@@ -64,6 +72,11 @@ def level_of(value: str, levels: tuple[str, ...]) -> str | None:
     return said if said in levels else None
 
 
+def is_uuid(text: str) -> bool:
+    """True if a text is a UUID in small letters."""
+    return _UUID.fullmatch(text) is not None
+
+
 def time_ms(text: str) -> int | None:
     """Milliseconds since 1970 of a time or a date in ISO 8601, UTC if it does not say; None if it
     is none."""
@@ -83,7 +96,7 @@ def unknown_name(text: str) -> str:
 def read_tag(label: str, at_ms: int | None) -> tuple[str, ...]:
     """The markings that a label is, at a time (any if None); none if it is an ordinary label."""
     head = label if len(label) <= _TAG_MAX else label[:_TAG_MAX]
-    plain = head if head.isascii() else unicodedata.normalize("NFKC", head)
+    plain = head if head.isascii() else _plain(head)
     scheme, colon, rest = plain.partition(":")
     scheme = scheme.strip().lower()
     # Without a colon it is no machine tag: an object may well be about NATO or about Europol.
@@ -93,6 +106,13 @@ def read_tag(label: str, at_ms: int | None) -> tuple[str, ...]:
     if found is None or any(len(name) > NAME_MAX for name in found):
         return (unknown_name(plain.strip().lower()),)
     return found
+
+
+def _plain(text: str) -> str:
+    """A text in the letters that it looks like: wide ones are plain, and what nobody sees (blanks
+    of no width, signs of direction) is gone."""
+    seen = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    return unicodedata.normalize("NFKC", seen)
 
 
 def admiralty_of(label: str) -> tuple[str, str] | None:
@@ -137,7 +157,7 @@ def _iep(rest: str, at_ms: int | None) -> Names:
     if predicate in ("tlp", "traffic-light-protocol"):
         return _tlp(value)
     if predicate in ("id", "id-ref"):
-        return (f"iep:{said}",) if _UUID.fullmatch(said) else None
+        return (f"iep:{said}",) if is_uuid(said) else None
     if predicate in ("end-date", "start-date"):
         time = time_ms(value)
         if time is None:

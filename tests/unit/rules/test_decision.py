@@ -308,9 +308,19 @@ def test_recipients_that_are_alike_get_the_same_outcome(
     acts: list[object], readers: frozenset[str], sets: list[tuple[str, ...]]
 ) -> None:
     """What is decided once for many is what each would have been told."""
-    standing = fold([*opened(terms_read_by(readers)), *acts], AT)  # type: ignore[list-item]  # acts of the kit
     items = [handling(kind) for kind in ("VI", "VT", "SL")]
-    items += [handling(markings=names) for names in sets]
+    check_alike(readers, acts, [*items, *(handling(markings=names) for names in sets)])
+
+
+@drawn(sets=st.lists(marked, min_size=1, max_size=4))
+def test_readers_that_the_markings_at_hand_do_not_tell_apart_get_the_same_outcome(
+    sets: list[tuple[str, ...]],
+) -> None:
+    check_alike(frozenset("BCDE"), [], [handling(markings=names) for names in sets])
+
+
+def check_alike(readers: frozenset[str], acts: list[object], items: list[Handling]) -> None:
+    standing = fold([*opened(terms_read_by(readers)), *acts], AT)  # type: ignore[list-item]  # acts of the kit
     named = named_by(items)
     found: dict[object, list[str]] = {}
     for recipient in PARTIES:
