@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from detente.errors import DetenteError, Unavailable
+from detente.errors import DetenteError, Missing, Unavailable
 from detente.faces.client import NodeClient
 from detente.proof import add_signature, load_private_key, sign
 from detente.rules.authority import payload_type
@@ -135,6 +135,14 @@ class NodeProcess:
         """Where an item stands towards a party."""
         lines = self.client.get("/api/trace", object=item)["trace"]
         return next(line for line in lines if line["party"] == party)
+
+    def knows(self, item: str) -> bool:
+        """Whether the node has the item at all."""
+        try:
+            self.client.get("/api/trace", object=item)
+        except Missing:
+            return False
+        return True
 
     def state(self, item: str, party: str) -> str:
         """The state of an item towards a party."""

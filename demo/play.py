@@ -38,7 +38,7 @@ STEPS: list[tuple[int, str, Callable[[Stage], None] | None]] = [
     (7, "W is told, and its pull is answered explicitly", story.step_7),
     (8, "another unit and safety of life go on", story.step_8),
     (9, "nobody forces a held item out", None),
-    (10, "W narrows its own sending", None),
+    (10, "W narrows its own sending", story.step_10),
     (11, "six statements beside the state", None),
     (12, "a signed attestation", None),
     (13, "tracks expire in hold", story.step_13),

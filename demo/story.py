@@ -254,11 +254,10 @@ def step_8(stage: Stage) -> None:
     stage.expect("i09 as exempt for safety of life", got="Exempt: safety of life" in why)
     why = " ".join(stage.b.trace(ITEMS["i08"].id, "W")["reasons"])
     stage.expect("i08 as not in the scope of D1", got="D1" not in why)
-    _w_narrows(stage)
 
 
-def _w_narrows(stage: Stage) -> None:
-    """Hour 4.5: W keeps back persons; j02 stays at W (counted at the end)."""
+def step_10(stage: Stage) -> None:
+    """Hours 3 to 4.5: W keeps back persons; both sides' orders stand, and each sees both."""
     stage.hour(4.5)
     payload = stage.w.draft(
         agreement="A1",
@@ -273,6 +272,29 @@ def _w_narrows(stage: Stage) -> None:
     stage.w.enact(payload, "duty", "head")
     stage.send("j02")
     stage.exchange()
+    stage.until(lambda: any(one["directive"] == "N1" for one in stage.b.standing()["orders"]))
+    sides = [stage.b.standing(), stage.w.standing()]
+    stage.expect(
+        "each side sees D1 and N1",
+        got=[sorted(one["directive"] for one in side["orders"]) for side in sides],
+        wanted=[["D1", "N1"]] * 2,
+    )
+    stage.expect("and says the same", got=sides[0]["standing"] == sides[1]["standing"])
+    flows = [{(f["collection"], f["kind"]): f for f in side["flows"]} for side in sides]
+    stage.expect("the same of every flow", got=flows[0] == flows[1])
+    held = {place for place, flow in flows[0].items() if flow["state"] == "held"}
+    stage.expect(
+        "from W only persons are held, by N1",
+        got=(
+            {kind for collection, kind in held if collection == "w-to-b"},
+            flows[0]["w-to-b", "PE"]["by"],
+        ),
+        wanted=({"PE"}, ["N1"]),
+    )
+    stage.expect("j01 was received", got=stage.states("j01"), wanted={"j01": "received"})
+    stage.expect("j02 is held at W", got=stage.states("j02"), wanted={"j02": "held"})
+    stage.expect("and is not at B", got=stage.b.knows(ITEMS["j02"].id), wanted=False)
+    stage.tell("D1 (B) and N1 (W) stand together; j02 waits at W")
 
 
 def step_13(stage: Stage) -> None:

@@ -34,9 +34,11 @@ ACTS = {
     "credential": "a client's credential was made or removed",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
+    "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",
     "minimise": "a minimisation (`ref`) ran on so many of the items from `first` on that are "
     "published next: commitment to the two roots over them, before and after",
+    "return": "items that were held went back to their unit on resumption, on the record",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",
     "page.end": "how sending that page ended: served or cut",
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",
@@ -132,7 +134,8 @@ def reasons() -> str:
     lines = [
         "# Reasons\n",
         "Why an item is released, held or refused towards a party "
-        "(`detente why`, `detente feed show`).\n",
+        "(`detente why`, `detente feed show`). What is done about each marking: "
+        "[markings](markings.md).\n",
     ]
     lines += [f"## `{code}`\n\n{words}\n" for code, words in sorted(found.items())]
     return "\n".join(lines)

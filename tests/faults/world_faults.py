@@ -31,6 +31,8 @@ OUTCOMES, JSON, STIX = "test_outcomes.py", "test_json.py", "test_stix.py"
 BEYOND, FEED, INTAKE = "test_taxii_beyond.py", "test_feed_property.py", "test_intake.py"
 SOURCE, SINK, CALLER = "test_source.py", "test_sink.py", "unit/wire/test_http.py"
 ORDER, RECALL, PASSED = "test_order.py", "test_recall.py", "test_passed.py"
+MARKS, MARKED = "unit/rules/test_markings.py", "unit/gateway/test_markings.py"
+DEFINED = "unit/wire/test_markings.py"
 PAPERS, OFFICE = "test_papers.py", "test_authority.py"
 VERIFY, WITNESS, COURIER = "test_verify.py", "test_witness.py", "test_courier.py"
 
@@ -45,8 +47,20 @@ FAULTS = [
      "ended[place] = min(start, ended.get(place, start)) - 1", STANDING),
     ("A condition holds safety of life", "rules/decision.py",
      "if exempt and not condition.scope.kind.names(handling.kind):", "if False:", HAND),
-    ("An unknown marking is let through", "rules/decision.py",
-     'elif scheme != "statement":', 'elif scheme == "none":', DECISION),
+    ("An unknown marking is let through", "rules/markings.py",
+     "if asked else (_unknown(marking),)", "if asked else ()", DECISION),
+    ("Who is named in some units only is given it", "rules/releasability.py",
+     'else "some-units"', 'else "yes"', MARKS),
+    ("Readers whom a marking tells apart are decided as one", "rules/releasability.py",
+     "recipient if recipient in self.parties else None,", "None,", DECISION),
+    ("Another's item under originator control is passed on", "rules/markings.py",
+     "if originator == ask.sender:", "if True:", MARKS),
+    ("A tag of a taxonomy of markings is no marking", "wire/markings.py",
+     "for label in one.labels for name", "for label in () for name", MARKED),
+    ("A part of a definition that is not known is passed over", "wire/definition.py",
+     "        if not is_known or inner.get(", "        if not is_known and inner.get(", DEFINED),
+    ("A marking is read by its last definition", "gateway/intake.py",
+     "return names.learn(stored).learn(", "return names.learn(", MARKED),
     ("An assurance counts for kinds it does not name", "rules/decision.py",
      "and handling.kind in promise.assurance.kinds", "", HAND),
     ("Two cards of one person count twice", "rules/authority.py",

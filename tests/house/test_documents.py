@@ -55,3 +55,13 @@ def test_the_readme_names_the_five_promises_each_with_a_test() -> None:
     assert len(promises) == 5
     for promise in promises:
         assert re.search(r"`tests/[^`]+`", promise), promise
+
+
+def test_every_reason_of_a_marking_stands_with_the_markings() -> None:
+    reference = ROOT / "docs" / "reference"
+    codes = re.findall(
+        r"^## `(marking\.[^`]+)`", (reference / "reasons.md").read_text(), re.MULTILINE
+    )
+    told = (reference / "markings.md").read_text()
+    assert len(codes) >= 10
+    assert [code for code in codes if f"`{code}`" not in told] == []

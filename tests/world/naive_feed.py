@@ -79,7 +79,7 @@ class NaiveFeed:
         elif outcome == "refuse":
             row.state = "refused"
 
-    def change(self, outcomes: Mapping[int, str], review: Collection[int]) -> None:
+    def change(self, outcomes: Mapping[int, str], resumed: Mapping[int, str]) -> None:
         turned = {h for h, outcome in outcomes.items() if self.outcomes[h] != outcome}
         self.outcomes = dict(outcomes)
         for row in self.rows:
@@ -88,7 +88,7 @@ class NaiveFeed:
             if row.state == "granted" and not row.given:
                 self._turn_unread(row)
             elif row.state in WAITING:
-                self._turn_waiting(row, review)
+                self._turn_waiting(row, resumed)
 
     def _turn_unread(self, row: Row) -> None:
         outcome = self.outcomes[row.handling]
@@ -99,15 +99,15 @@ class NaiveFeed:
         elif outcome == "moderate" and not row.reviewed:
             row.state = "under review"
 
-    def _turn_waiting(self, row: Row, review: Collection[int]) -> None:
+    def _turn_waiting(self, row: Row, resumed: Mapping[int, str]) -> None:
         outcome = self.outcomes[row.handling]
         if outcome == "refuse":
             row.state = "refused"
         elif outcome == "moderate":
             row.state = "under review"
         elif outcome == "release" and row.state == "held":
-            if row.handling in review:
-                row.state = "under review"
+            if row.handling in resumed:
+                row.state = resumed[row.handling]
             else:
                 self._grant(row, reviewed=False)
 

@@ -27,8 +27,10 @@ from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
 from detente.gateway.draft import (
+    AssessmentDraft,
     AssuranceDraft,
     DirectiveDraft,
+    draft_assessment,
     draft_assurance,
     draft_directive,
 )
@@ -120,10 +122,8 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
-        links, clients = (
-            self._parts.links,
-            ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
-        )
+        parts = self._parts
+        links, clients = parts.links, ClientAPI(parts.store, parts.book, parts.guard)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -137,6 +137,8 @@ class API:
             ("POST", "/api/directives/draft", self._directive_draft),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
+            ("POST", "/api/assessments/draft", self._assessment_draft),
+            ("POST", "/api/assessments", self._assessment),
             ("POST", "/api/assurances/draft", self._assurance_draft),
             ("POST", "/api/assurances", self._assurance),
             ("GET", "/api/documents/{digest}", self._document),
@@ -368,6 +370,23 @@ class API:
             nonce=secrets.token_hex(16),
         )
         return {"payload": encode(assurance).decode(), "use": "assurance"}
+
+    async def _assessment_draft(self, request: Request) -> object:
+        draft = await _json(request, AssessmentDraft)
+        book = self._parts.book
+        assessment = draft_assessment(
+            draft,
+            book.standing(draft.agreement, book.now_ms()),
+            party=book.me.party,
+            exercise=book.me.exercise,
+            now_ms=book.now_ms(),
+            nonce=secrets.token_hex(16),
+        )
+        return {"payload": encode(assessment).decode(), "use": "assessment"}
+
+    async def _assessment(self, request: Request) -> object:
+        # Nobody is told: it is the party's own affair.
+        return {"enacted": await self._parts.orders.import_assessment(await _body(request))}
 
     async def _assurance(self, request: Request) -> object:
         enacted = await self._parts.orders.import_assurance(await _body(request))

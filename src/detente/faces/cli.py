@@ -15,7 +15,14 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_clients, cli_links, cli_orders, cli_papers, cli_publish
+from detente.faces import (
+    cli_assess,
+    cli_clients,
+    cli_links,
+    cli_orders,
+    cli_papers,
+    cli_publish,
+)
 from detente.faces.api_publish import answers_of
 from detente.faces.client import NodeClient, Questions
 from detente.faces.speak import answer, stated, table
@@ -73,6 +80,7 @@ app.add_typer(cli_papers.charter, name="charter")
 app.add_typer(cli_papers.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
 app.add_typer(cli_orders.assurance, name="assurance")
+app.add_typer(cli_assess.assessment, name="assessment")
 app.add_typer(feed, name="feed")
 app.add_typer(hold, name="hold")
 app.add_typer(ledger, name="ledger")

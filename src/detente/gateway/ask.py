@@ -16,7 +16,7 @@ from detente.gateway.feeds import count_of, decide_for, decode_feed, feed_partie
 from detente.gateway.gate import Current, Gate
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.passed import carries
-from detente.model import Agreement, Handling, decode, object_key
+from detente.model import Agreement, Handling, Kind, decode, object_key
 from detente.model.names import Record
 from detente.ports import PageRow, View
 from detente.rules.decision import Reason
@@ -54,6 +54,16 @@ class FlowLine(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
+class AssessmentLine(Record, frozen=True, kw_only=True):
+    """What this party thinks of a partner: for which kinds, until when, and when to look again."""
+
+    assessment: str
+    partner: str
+    kinds: tuple[str, ...]
+    until_ms: int
+    review_ms: int
+
+
 class StandingReport(Record, frozen=True, kw_only=True):
     """What is in force under one agreement at an instant. ``standing`` is the digest that both
     sides compare; ``epoch`` is this node's number for it (absent for a past instant)."""
@@ -71,6 +81,7 @@ class StandingReport(Record, frozen=True, kw_only=True):
     orders: tuple[OrderLine, ...]
     coming: tuple[OrderLine, ...]
     assurances: tuple[str, ...]
+    assessments: tuple[AssessmentLine, ...]
     flows: tuple[FlowLine, ...]
 
 
@@ -168,6 +179,16 @@ class Ask:
             orders=tuple(_line(order) for order in standing.orders),
             coming=tuple(_line(order) for order in standing.coming),
             assurances=tuple(promise.assurance.id for promise in standing.promises),
+            assessments=tuple(
+                AssessmentLine(
+                    assessment=one.id,
+                    partner=one.partner,
+                    kinds=one.kinds,
+                    until_ms=one.until_ms,
+                    review_ms=one.review_ms,
+                )
+                for one in standing.assessments
+            ),
             flows=tuple(_flows(standing, terms)) if terms else (),
         )
 
@@ -400,6 +421,7 @@ def _flow(
     units: tuple[str, ...],
 ) -> FlowLine:
     sender, reader = between
+    of = terms.kind(kind)
     current = Current(agreement=terms.id, epoch=0, acts=0, standing=standing)
     outcomes: dict[str, list[str]] = {}
     by: dict[str, None] = {}
@@ -412,13 +434,14 @@ def _flow(
             originator=sender,
             unit=unit,
             purpose=terms.purposes[0].id,
-            grade="any:any",
+            grade=(of and of.grade_least) or "any:any",
+            flags=_lacking_nothing(of),
         )
         decision = decide_for(current, model, own=sender, party=reader)
         outcomes.setdefault(decision.outcome, []).append(unit)
         by.update(dict.fromkeys(decision.orders))
         words.update(dict.fromkeys(_words(decision.reasons)))
-    state = {"release": "open", "hold": "held", "refuse": "refused"}
+    state = {"release": "open", "moderate": "moderated", "hold": "held", "refuse": "refused"}
     text = (
         state[next(iter(outcomes))]
         if len(outcomes) == 1
@@ -433,6 +456,15 @@ def _flow(
         by=tuple(by),
         reasons=tuple(words),
     )
+
+
+def _lacking_nothing(kind: Kind | None) -> tuple[str, ...]:
+    """The flags of an item that brings all that is demanded of its kind: a flow is told as it
+    stands for such, whatever single items may lack."""
+    if kind is None:
+        return ()
+    named = (f"minimised:{one}" for one in kind.minimise), (f"tested:{one}" for one in kind.tests)
+    return tuple(sorted({"evidence", "fact", *named[0], *named[1]}))
 
 
 def _words(reasons: Iterable[Reason]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from detente.gateway.sift import Name, name_of
 from detente.gateway.stated import Refused, Said, Stated, grade_of, purpose_of, refusal
 from detente.model import Agreement, Handling, Kind, Minimisation
 from detente.rules.answers import Answered
-from detente.wire.markings import MarkingNames, markings_of
+from detente.wire.markings import Marked, MarkingNames, grades_of, markings_of
 from detente.wire.stated import STATED, Look, look
 from detente.wire.stix import Cut, CutObject, Limits
 from detente.wire.transformed import recut, transformed
@@ -88,9 +88,12 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 class _Sort(msgspec.Struct, frozen=True):
-    """What is known of objects alike: their kind, and their handling unless each is looked into."""
+    """What is known of objects alike: their kind, markings and the grades that these say, and the
+    place of their handling unless each is looked into."""
 
-    kind: Kind | None
+    kind: Kind
+    marked: Marked
+    grades: tuple[str, ...]
     place: int | None
 
 
@@ -99,44 +102,45 @@ def sort_batch(
 ) -> tuple[Batch, list[Refused]]:
     """The acceptable objects with their handlings; and those that no kind fits, that say of
     themselves what is not so, or that are no objects any more once minimised."""
-    sorter = _Sorter(stated, limits, frozenset(one.id for one in done.objects))
-    sorts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Sort] = {}
+    sorter = _Sorter(done, stated, names, limits)
+    sorts: dict[tuple[str, *tuple[tuple[str, ...], ...]], _Sort] = {}
     batch = Batch(
         sender=stated.sender, partial=stated.partial, said=stated.said, tests=stated.tests
     )
     refused = []
     for one in done.objects:
-        markings = markings_of(one, names)
-        key = (one.type, markings, one.extensions)
+        key = (one.type, one.marking_refs, one.granular_marking_refs, one.labels, one.extensions)
         sort = sorts.get(key)
         try:
             if sort is None:
-                sort = sorts[key] = sorter.sort(batch, one, markings)
+                sort = sorts[key] = sorter.sort(batch, one)
             if sort.place is not None:
                 batch.put(one, sort.place)
             else:
-                sorter.look_into(batch, one, markings, sort.kind)
+                sorter.look_into(batch, one, sort)
         except Invalid as error:
             refused.append(refusal(one, error))
     return batch, refused
 
 
 class _Sorter:
-    def __init__(self, stated: Stated, limits: Limits, given: frozenset[str]) -> None:
+    def __init__(self, done: Cut, stated: Stated, names: MarkingNames, limits: Limits) -> None:
         self._stated = stated
+        self._names = names
         #: What references may lead to where a minimisation takes them out: this publication.
-        self._given = given
+        self._given = frozenset(one.id for one in done.objects)
         self._limits = limits
         self._passed = frozenset(test.test for test in stated.tests if test.passed)
         terms = stated.agreement
         self._minimisations = {one.id: one for one in terms.minimisations}
 
-    def sort(self, batch: Batch, one: CutObject, markings: tuple[str, ...]) -> _Sort:
+    def sort(self, batch: Batch, one: CutObject) -> _Sort:
         """What is done with objects like this one."""
-        if len(markings) > MARKINGS_MAX:
+        marked = markings_of(one, self._names)
+        if len(marked.names) > MARKINGS_MAX:
             raise Invalid(
                 "publish.markings",
-                f"Expected at most {MARKINGS_MAX} markings, got {len(markings)}.",
+                f"Expected at most {MARKINGS_MAX} markings, got {len(marked.names)}.",
             )
         stated = self._stated
         name = stated.kind or _kind_of(stated.agreement, one.type, one.extensions)
@@ -146,17 +150,20 @@ class _Sorter:
                 "publish.no-kind",
                 f"Expected a kind of the agreement for type {one.type}, got none.",
             )
+        grades = grades_of(one, self._names)
+        if len(grades) > 1:
+            raise Invalid(
+                "publish.grade", f"Expected one grade among its markings, got {', '.join(grades)}."
+            )
+        sort = _Sort(kind, marked, grades, None)
         if _looks_into(kind, one, stated.said):
-            return _Sort(kind, None)
-        handling = self._handling(kind, one.type, markings, None, ())
-        return _Sort(kind, batch.sort_of(handling))
+            return sort
+        handling = self._handling(sort, one.type, None, ())
+        return msgspec.structs.replace(sort, place=batch.sort_of(handling))
 
-    def look_into(
-        self, batch: Batch, one: CutObject, markings: tuple[str, ...], kind: Kind | None
-    ) -> None:
+    def look_into(self, batch: Batch, one: CutObject, sort: _Sort) -> None:
         """Take in one object by what it says itself."""
-        assert kind is not None  # `sort` has refused the others
-        found = look(one.raw)
+        kind, found = sort.kind, look(one.raw)
         ran: list[Ran] = []
         for name in kind.minimise:
             minimisation = self._minimisations.get(name)
@@ -164,9 +171,7 @@ class _Sorter:
             if minimisation is not None:
                 before, one = one, self._minimised(minimisation, one)
                 ran.append((name, before.sha256, one.sha256))
-        handling = self._handling(
-            kind, one.type, markings, found, tuple(name for name, _, _ in ran)
-        )
+        handling = self._handling(sort, one.type, found, tuple(name for name, _, _ in ran))
         at = batch.put(one, batch.sort_of(handling))
         if ran:
             batch.ran[at] = ran
@@ -182,17 +187,14 @@ class _Sorter:
         )
 
     def _handling(
-        self,
-        kind: Kind,
-        stix_type: str,
-        markings: tuple[str, ...],
-        found: Look | None,
-        ran: tuple[str, ...],
+        self, sort: _Sort, stix_type: str, found: Look | None, ran: tuple[str, ...]
     ) -> Handling:
+        kind, marked = sort.kind, sort.marked
         stated, terms = self._stated, self._stated.agreement
         own = found.own if found is not None else None
         place = f"$.extensions.{STATED}" if own is not None else ""
-        flags = {f"minimised:{name}" for name in ran}
+        flags = {*stated.flags, *(("part",) if marked.part else ())}
+        flags |= {f"minimised:{name}" for name in ran}
         flags |= {f"tested:{name}" for name in kind.tests if name in self._passed}
         flags |= self._flags(kind, found)
         return Handling(
@@ -201,14 +203,14 @@ class _Sorter:
             stix_type=stix_type,
             originator=(own.originator if own else "") or stated.said.originator or stated.sender,
             unit=stated.unit,
-            markings=markings,
+            markings=marked.names,
             purpose=purpose_of(
                 terms, (own.purpose if own else "") or stated.purpose, path=f"{place}.purpose"
             ),
             grade=grade_of(
                 terms,
                 kind,
-                (own.grades if own else ()) or stated.grades,
+                (own.grades if own else ()) or sort.grades or stated.grades,
                 missing=terms.grade_required,
                 path=f"{place}.grades",
             ),

@@ -15,6 +15,7 @@ import msgspec
 from detente.errors import Broken, Missing
 from detente.model import (
     Agreement,
+    Assessment,
     Assurance,
     Charter,
     Directive,
@@ -30,6 +31,7 @@ from detente.proof import decode as decode_envelope
 from detente.rules.standing import (
     Act,
     AgreementOpened,
+    AssessmentMade,
     AssuranceGiven,
     AssuranceWithdrawn,
     CharterSet,
@@ -139,7 +141,7 @@ class Book:
         """The standing at an instant, past ones included (R65)."""
         if agreement not in self._acts:
             raise Missing("agreement.unknown", f"Expected a known agreement, got {agreement}.")
-        return fold(self._acts[agreement], at_ms)
+        return msgspec.structs.replace(fold(self._acts[agreement], at_ms), own=self.me.party)
 
     # --- entries ---------------------------------------------------------------------------
 
@@ -179,6 +181,7 @@ _FORMS: dict[str, Callable[[bytes], object]] = {
     "directive": lambda data: decode(data, Directive),
     "assurance": lambda data: decode(data, Assurance),
     "withdrawal": lambda data: decode(data, Withdrawal),
+    "assessment": lambda data: decode(data, Assessment),
 }
 
 
@@ -196,6 +199,8 @@ def act_of(row: ActRow, envelope: Envelope) -> Act:
         return DirectiveEffect(directive=record, digest=row.doc, at_ms=row.at_ms)
     if isinstance(record, Assurance):
         return AssuranceGiven(assurance=record, digest=row.doc, at_ms=row.at_ms)
+    if isinstance(record, Assessment):
+        return AssessmentMade(assessment=record, digest=row.doc, at_ms=row.at_ms)
     assert isinstance(record, Withdrawal)  # the table above has no other form
     return AssuranceWithdrawn(withdrawal=record, digest=row.doc, at_ms=row.at_ms)
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from detente.errors import Conflict, Missing
-from detente.model import Assurance, Condition, Directive, Scope
+from detente.model import Assessment, Assurance, Condition, Directive, Scope
 from detente.model.directive import DirectiveVerb
 from detente.rules.standing import Standing
 
-__all__ = ["AssuranceDraft", "DirectiveDraft", "draft_assurance", "draft_directive"]
+__all__ = [
+    "AssessmentDraft",
+    "AssuranceDraft",
+    "DirectiveDraft",
+    "draft_assessment",
+    "draft_assurance",
+    "draft_directive",
+]
 
 #: How long officers may take to sign, if the draft does not say.
 SIGN_WITHIN_MS = 24 * 60 * 60 * 1000
@@ -47,6 +54,19 @@ class AssuranceDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     kinds: tuple[str, ...]
     purposes: tuple[str, ...] = ()
     lasts_ms: int | None = None
+
+
+class AssessmentDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an assessment is to say, of whom, for how long; ``review_after_ms`` counts from now."""
+
+    agreement: str
+    id: str
+    partner: str
+    office: str
+    kinds: tuple[str, ...]
+    basis: str
+    lasts_ms: int
+    review_after_ms: int | None = None
 
 
 def draft_directive(
@@ -124,6 +144,37 @@ def draft_assurance(
         purposes=tuple(sorted(draft.purposes)),
         from_ms=now_ms,
         until_ms=now_ms + min(draft.lasts_ms or template.valid_max_ms, template.valid_max_ms),
+        office=draft.office,
+        nonce=nonce,
+    )
+
+
+def draft_assessment(
+    draft: AssessmentDraft,
+    standing: Standing,
+    *,
+    party: str,
+    exercise: bool,
+    now_ms: int,
+    nonce: str,
+) -> Assessment:
+    """The assessment as it will be signed; valid from now."""
+    terms = standing.agreement
+    if terms is None or not standing.agreement_in_force:
+        raise Conflict("agreement.not-in-force", f"Expected {draft.agreement} in force, got none.")
+    until_ms = now_ms + draft.lasts_ms
+    return Assessment(
+        id=draft.id,
+        agreement=terms.id,
+        agreement_digest=standing.agreement_digest,
+        assessor=party,
+        partner=draft.partner,
+        exercise=exercise,
+        kinds=tuple(sorted(draft.kinds)),
+        basis=draft.basis,
+        from_ms=now_ms,
+        until_ms=until_ms,
+        review_ms=min(until_ms, now_ms + (draft.review_after_ms or draft.lasts_ms)),
         office=draft.office,
         nonce=nonce,
     )

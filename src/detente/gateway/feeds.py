@@ -6,6 +6,7 @@ inside one transaction of the caller. Costs go with handlings and parties, never
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
@@ -14,17 +15,20 @@ import msgspec
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.gate import Current
 from detente.model import Agreement, Collection, Handling, decode
+from detente.model.acts import ActName
 from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide, likeness
 from detente.rules.feed import (
     Feed,
     Outcome,
     Range,
+    Resumed,
     change,
     expire,
     open_feed,
     ranges,
 )
+from detente.rules.releasability import Named, named_by
 
 __all__ = [
     "Change",
@@ -43,6 +47,8 @@ __all__ = [
 
 #: Outcomes under which some entry of a handling may be read.
 _READABLE = ("moderate", "release")
+#: What kinds that are not given late by range turn to on resumption.
+_RESUMED: Final[dict[str, Resumed]] = {"return": "returned", "review": "under review"}
 
 
 #: Sets have no order of their own.
@@ -113,6 +119,7 @@ class Decided:
     def __init__(self, current: Current, own: str) -> None:
         self._current, self._own = current, own
         self._found: dict[tuple[str, Hashable], dict[int, Outcome]] = {}
+        self._named: dict[str, Named] = {}
 
     def outcomes(
         self, collection: str, handlings: Mapping[int, Handling], party: str
@@ -121,7 +128,10 @@ class Decided:
         with every call. Not to be changed: others have it too."""
         sender = _sender(self._current, collection, self._own, party)
         standing = self._current.standing
-        place = (collection, likeness(standing, collection, sender=sender, recipient=party))
+        if collection not in self._named:
+            self._named[collection] = named_by(handlings.values())
+        named = self._named[collection]
+        place = (collection, likeness(standing, collection, named, sender=sender, recipient=party))
         if place not in self._found:
             self._found[place] = {
                 number: decide(standing, one, sender=sender, recipient=party).outcome
@@ -158,13 +168,17 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
     return found
 
 
+#: An act (``expire``, ``return``), a kind, and how many of it.
+_Gone = tuple[ActName, str, int]
+
+
 class _Moved(msgspec.Struct, frozen=True):
     """A feed as it becomes: its stored form, the least time of later entries, and how many of
-    which kind have expired."""
+    which kind are gone by which act."""
 
     value: bytes
     clock_us: int
-    expired: tuple[tuple[str, int], ...]
+    gone: tuple[_Gone, ...]
 
 
 def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
@@ -197,7 +211,7 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
         if place not in same:
             same[place] = _moved(shelves[key], before, outcomes)
         moved = same[place]
-        entries += _expiries(book, key, party, moved.expired)
+        entries += _gone(book, key, party, moved.gone)
         if moved.value != before:
             tx.put_feed(FeedRow(collection=key, party=party, value=moved.value))
             clocks[key] = max(clocks.get(key, 0), moved.clock_us)
@@ -210,12 +224,13 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
 
 def _moved(shelf: _Shelf, before: bytes, outcomes: Mapping[int, Outcome]) -> _Moved:
     """A feed brought to outcomes; ``before`` is empty for a party that joins."""
-    feed, old = shelf.expired(decode_feed(before) if before else open_feed(outcomes))
+    stood, old = shelf.expired(decode_feed(before) if before else open_feed(outcomes))
     feed, clock_us = change(
-        feed, outcomes, end=shelf.end, base_us=shelf.base_us, review=shelf.reviewed
+        stood, outcomes, end=shelf.end, base_us=shelf.base_us, resumed=shelf.resumed
     )
+    returned = shelf.returned(stood, feed)
     feed, new = shelf.expired(feed)
-    return _Moved(encode_feed(feed), clock_us, (*old, *new))
+    return _Moved(encode_feed(feed), clock_us, (*old, *returned, *new))
 
 
 def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow, list[bytes]]]:
@@ -233,15 +248,15 @@ def expire_feeds(view: View, change_: Change, book: Book) -> list[tuple[FeedRow,
         feed, expired = shelves[key].expired(decode_feed(row.value))
         if expired:
             new = FeedRow(collection=key, party=row.party, value=encode_feed(feed))
-            found.append((new, _expiries(book, key, row.party, expired)))
+            found.append((new, _gone(book, key, row.party, expired)))
     return found
 
 
-def _expiries(book: Book, key: str, party: str, expired: Iterable[tuple[str, int]]) -> list[bytes]:
+def _gone(book: Book, key: str, party: str, gone: Iterable[_Gone]) -> list[bytes]:
     name = split_key(key)[1]
     return [
-        book.entry("expire", collection=name, party=party, kind=kind, count=count)
-        for kind, count in expired
+        book.entry(act, collection=name, party=party, kind=kind, count=count)
+        for act, kind, count in gone
     ]
 
 
@@ -262,11 +277,12 @@ class _Shelf:
         self.handlings = _handlings(view, key)
         terms = change_.current.standing.agreement
         kinds = {kind.id: kind for kind in terms.kinds} if terms else {}
-        self.reviewed = frozenset(
-            number
+        #: What becomes of what was held, where it is not simply given late.
+        self.resumed: dict[int, Resumed] = {
+            number: _RESUMED[kinds[handling.kind].held]
             for number, handling in self.handlings.items()
-            if handling.kind in kinds and kinds[handling.kind].held == "review"
-        )
+            if handling.kind in kinds and kinds[handling.kind].held in _RESUMED
+        }
         #: For each handling that loses its worth in hold: the first entry still young enough.
         self._young: dict[int, int] = {}
         for number, handling in self.handlings.items():
@@ -275,7 +291,18 @@ class _Shelf:
                 old_us = change_.now_us - kind.expire_after_ms * 1000
                 self._young[number] = view.seq_after(key, old_us)
 
-    def expired(self, feed: Feed) -> tuple[Feed, tuple[tuple[str, int], ...]]:
+    def returned(self, before: Feed, after: Feed) -> tuple[_Gone, ...]:
+        """How many of which kind have gone back to their units from one feed to the next."""
+        counts: Counter[str] = Counter()
+        if "returned" in self.resumed.values():
+            for feed, sign in ((before, -1), (after, 1)):
+                for one in ranges(feed, self.end):
+                    if one.state == "returned":
+                        kind = self.handlings[one.handling].kind
+                        counts[kind] += sign * count_of(self._view, self._key, one)
+        return tuple(("return", kind, count) for kind, count in sorted(counts.items()) if count)
+
+    def expired(self, feed: Feed) -> tuple[Feed, tuple[_Gone, ...]]:
         """The feed without what has been kept back for too long, and of which kind how many."""
         counts: dict[int, int] = {}
         for one in ranges(feed, self.end) if self._young else ():
@@ -284,9 +311,9 @@ class _Shelf:
                 old = msgspec.structs.replace(one, b=upto)
                 count = count_of(self._view, self._key, old)
                 counts[one.handling] = counts.get(one.handling, 0) + count
-        found = []
+        found: list[_Gone] = []
         for number, count in counts.items():
             if count:
                 feed = expire(feed, number, self._young[number])
-                found.append((self.handlings[number].kind, count))
+                found.append(("expire", self.handlings[number].kind, count))
         return feed, tuple(found)

@@ -51,6 +51,7 @@ from detente.gateway.stated import (
 from detente.gateway.surround import Around, asks_around, set_in_surround
 from detente.model import Handling, object_key
 from detente.ports import NewItem, Tx, View
+from detente.wire.control import NAME_MAX
 from detente.wire.markings import MarkingNames
 from detente.wire.stix import Cut, Limits, cut, version_of
 
@@ -153,7 +154,7 @@ class Intake:
         _check_count(publication, done)
         check_said(stated, done)
         key = collection_key(agreement.id, collection.name)
-        names = MarkingNames.of(done)
+        names = MarkingNames(now_us // 1000)
         if names.missing(done):
             names = await self._book.store.read(lambda view: _learned(view, key, done, names))
         batch, refused = await _aside(size, sort_batch, done, stated, names, self._limits)
@@ -321,14 +322,16 @@ def _check_count(publication: Publication, done: Cut) -> None:
 
 
 def _learned(view: View, key: str, done: Cut, names: MarkingNames) -> MarkingNames:
-    """With the names of definitions that entered the collection before."""
+    """What the marking definitions say that the objects refer to. The first of an id in the
+    collection counts: one that entered it before, else the first in the request."""
+    wanted = names.missing(done)
     stored = []
-    for marking_id in names.missing(done):
+    for marking_id in sorted(wanted):
         for seq in view.find(key, object_key(marking_id))[:1]:
             block = view.block(key, seq)
             if block is not None:
-                stored.append(block.raw(seq))
-    return names.learn(stored)
+                stored.append((marking_id, block.raw(seq)))
+    return names.learn(stored).learn((one.id, one.raw) for one in done.objects if one.id in wanted)
 
 
 async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -391,4 +394,10 @@ def _check_markings(handlings: Collection[Handling]) -> None:
     if most > MARKINGS_MAX:
         raise PeerError(
             "peer.handlings", f"Expected at most {MARKINGS_MAX} markings of an object, got {most}."
+        )
+    longest = max((len(name) for one in handlings for name in one.markings), default=0)
+    if longest > NAME_MAX:
+        raise PeerError(
+            "peer.handlings",
+            f"Expected names of markings of at most {NAME_MAX} characters, got {longest}.",
         )

@@ -187,6 +187,10 @@ class Orders:
         """Record that an assurance was taken back; what waits on it is held from now on."""
         return await self._barrier.whole(lambda: self._own_act("withdrawal", data))
 
+    async def import_assessment(self, data: bytes) -> Enacted:
+        """Record what this party thinks of a partner; from then on it counts for its sending."""
+        return await self._barrier.whole(lambda: self._own_act("assessment", data))
+
     async def _own_act(self, use: str, data: bytes) -> Enacted:
         envelope = decode_envelope(data)
         agreement = named_in(envelope).agreement
@@ -194,10 +198,10 @@ class Orders:
         party, name = check_act(
             use, envelope, standing, at_ms=standing.at_ms, exercise=self._book.me.exercise
         )
-        if use == "directive" and party != self._book.me.party:
+        if use in ("assessment", "directive") and party != self._book.me.party:
             raise NotAuthorised(
-                "directive.foreign",
-                f"Expected a directive of {self._book.me.party}, got {party}'s.",
+                f"{use}.foreign",
+                f"Expected a document of {self._book.me.party}, got {party}'s.",
                 hint="Each side enacts its own orders on its own gateway.",
             )
         check_new(use, (party, name), self._book.acts(agreement))
@@ -336,6 +340,9 @@ def _state(standing: Standing, use: str, digest: str) -> Literal["in-force", "co
     elif use == "directive":
         now = any(one.digest == digest for one in standing.orders)
         later = any(one.digest == digest for one in standing.coming)
+    elif use == "assessment":
+        now = any(digest_of(encode(one)) == digest for one in standing.assessments)
+        later = False
     elif use == "assurance":
         now = any(one.digest == digest for one in standing.promises)
         later = any(one.digest == digest for one in standing.promised)
@@ -426,7 +433,12 @@ def _write_paper(tx: Tx, book: Book, paper: _Paper) -> list[ActRow]:
     )
     if paper.peer is not None:
         tx.put_document(_place_row(paper.peer))
-    logs = [(agreement, book.me.log_of(agreement)) for agreement in paper.agreements]
+    # What a party thinks of a partner stands in no ledger that a partner reads.
+    private = paper.use == "assessment"
+    logs = [
+        (agreement, book.me.node_log if private else book.me.log_of(agreement))
+        for agreement in paper.agreements
+    ]
     if paper.use == "charter":
         logs.insert(0, ("", book.me.node_log))
     at_ms = _instant(tx, book, paper, [log for _, log in logs])
@@ -470,6 +482,7 @@ ACT_OF_USE: dict[str, ActName] = {
     "directive": "directive.effect",
     "assurance": "assurance",
     "withdrawal": "assurance.withdraw",
+    "assessment": "assessment",
 }
 
 

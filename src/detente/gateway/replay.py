@@ -17,20 +17,27 @@ import msgspec
 
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.gateway.book import ROOT_MEDIA, act_of
-from detente.gateway.copied import OPENINGS_NAME, PARTNERS_NAME, Copied, LedgerPlace
+from detente.gateway.copied import (
+    OPENINGS_NAME,
+    PARTNERS_NAME,
+    Copied,
+    LedgerPlace,
+    RecordIndex,
+)
 from detente.gateway.exchange import SKEW_MS_MAX
 from detente.gateway.order import ACT_OF_USE
 from detente.gateway.witness import ledger_vkey
-from detente.model import Agreement, Charter, Entry, Head, decode, digest
+from detente.model import Agreement, Assessment, Charter, Entry, Head, decode, digest
 from detente.model.names import Record
 from detente.model.transfer import Receipt
 from detente.ports import ActRow
-from detente.proof import Envelope, check_commitment, check_proof, parse_proof
+from detente.proof import Envelope, check_commitment, check_proof, parse_proof, signers
 from detente.rules.acts import check_act, check_new, check_peer_act
 from detente.rules.authority import (
     check_agreement,
     check_charter,
     check_pins,
+    keys_of,
     node_keys,
     open_document,
 )
@@ -158,6 +165,11 @@ class Replay:
             if entry.saw is None:
                 raise Invalid("record.anchor", "Expected a head, got none.")
             self.anchors.append((number, entry.at, entry.saw))
+        elif use == "assessment":
+            self._check_once(entry.doc or "", use)
+            # A party's own affair stands in the node's own ledger only.
+            charter = None if self._place.agreement else self._newest.get(entry.party or "")
+            _check_assessment(entry, self._envelope(entry), charter, self._copied.index)
         elif use is not None:
             self._take_act(entry, number, use)
 
@@ -243,7 +255,7 @@ class Replay:
             envelope, self._newest, self._at(entry.at), exercise=self._copied.index.exercise
         )
         own = self._copied.index.party
-        self._check_agreement_id(agreement)
+        _check_agreement_id(agreement, self._place.agreement)
         if agreement.member(own) is None:
             raise NotAuthorised(
                 "agreement.not-party", f"Expected an agreement of {own}, got one of others."
@@ -255,13 +267,6 @@ class Replay:
         for name, charter in self._copied.charters.items():
             known.setdefault(charter.party, set()).add(name)
         check_pins(agreement, known)
-
-    def _check_agreement_id(self, agreement: Agreement) -> None:
-        if agreement.id != self._place.agreement:
-            raise Invalid(
-                "record.act-agreement",
-                f"Expected agreement {self._place.agreement}, got {agreement.id}.",
-            )
 
     def _check_own(self, entry: Entry, envelope: Envelope, use: str) -> None:
         """An own act; assurances may be another party's, brought here by hand."""
@@ -466,3 +471,27 @@ def _check_root(commitment: str, salt: str, root: str) -> None:
         )
     except (Invalid, ValueError) as error:
         raise Conflict("receipt.root", "Expected the page's root, got another.") from error
+
+
+def _check_agreement_id(agreement: Agreement, named: str) -> None:
+    if agreement.id != named:
+        raise Invalid("record.act-agreement", f"Expected agreement {named}, got {agreement.id}.")
+
+
+def _check_assessment(
+    entry: Entry, envelope: Envelope, charter: Charter | None, index: RecordIndex
+) -> None:
+    """What the party thinks of a partner is signed by a key of the office that it names. Not
+    checked: that the agreement gave the office the power, for it stands in another ledger."""
+    one = open_document(envelope, "assessment", Assessment, exercise=index.exercise)
+    if charter is None or (one.assessor, entry.party, entry.ref) != (
+        index.party,
+        index.party,
+        one.id,
+    ):
+        raise NotAuthorised(
+            "assessment.foreign", f"Expected one by {index.party}, in its node's own ledger."
+        )
+    office = charter.office(one.office)
+    if office is None or not signers(envelope, keys_of(charter).values()) & set(office.keys):
+        raise NotAuthorised("assessment.office", f"Expected a signature of {one.office}, got none.")

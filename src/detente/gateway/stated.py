@@ -51,7 +51,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
     ``court``: its originator consents to use as evidence in court; never taken from anything else.
     ``expect``: how many objects it is meant to have. ``answers`` are to purpose tests, by test and
-    question. ``originator``: whose it is, if not the publisher's own.
+    question. ``originator``: whose it is, if not the publisher's own. ``flags`` (of the handling)
+    are for services of this node; no face hands them on.
     """
 
     agreement: str
@@ -71,6 +72,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     court: bool = False
     expect: int | None = None
     answers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 class Refused(Record, frozen=True, kw_only=True):
@@ -148,6 +150,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     partial: bool
     said: Said
     tests: tuple[Answered, ...]
+    flags: tuple[str, ...]
     now_ms: int
 
 
@@ -198,6 +201,7 @@ def stated_of(
         partial=publication.partial,
         said=_said(publication),
         tests=answered(agreement, publication.answers),
+        flags=publication.flags,
         now_ms=now_ms,
     )
 

@@ -19,6 +19,7 @@ from detente.model.agreement import (
     Power,
     Purpose,
 )
+from detente.model.assessment import Assessment
 from detente.model.assurance import Assurance, Withdrawal
 from detente.model.charter import Charter, Key, LogName, Office, Root
 from detente.model.codec import canonical, decode, digest, encode
@@ -30,6 +31,7 @@ from detente.model.scope import Cell, Choice, Scope, covers, meet, meets, outsid
 
 __all__ = [
     "Agreement",
+    "Assessment",
     "Assurance",
     "AssuranceTemplate",
     "Cell",

@@ -21,6 +21,7 @@ ENTRY_BYTES_MAX = 8192
 ActName = Literal[
     "agreement.open",
     "anchor",
+    "assessment",
     "assurance",
     "assurance.withdraw",
     "charter",
@@ -37,6 +38,7 @@ ActName = Literal[
     "recall",
     "receipt",
     "receive",
+    "return",
     "review",
     "said",
     "standing",

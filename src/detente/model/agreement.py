@@ -49,9 +49,12 @@ __all__ = [
     "Verb",
 ]
 
-#: What an office may do. ``agree`` signs agreements, ``assure`` gives assurances, ``review``
-#: decides single held items; the others are the verbs of directives.
-Verb = Literal["agree", "assure", "condition", "halt", "narrow", "resume", "review", "suspend"]
+#: What an office may do. ``agree`` signs agreements, ``assess`` signs what its party thinks of a
+#: partner, ``assure`` gives assurances, ``review`` decides single held items; the others are the
+#: verbs of directives.
+Verb = Literal[
+    "agree", "assess", "assure", "condition", "halt", "narrow", "resume", "review", "suspend"
+]
 #: What becomes of a kind that was held when the flow resumes (R25, R27). What is returned goes back
 #: to the unit that published it: it is not given, and must be published anew.
 Held = Literal["expire", "release", "return", "review"]

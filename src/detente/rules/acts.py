@@ -14,6 +14,7 @@ import msgspec
 from detente.errors import Conflict, Missing, NotAuthorised
 from detente.proof import Envelope
 from detente.rules.authority import (
+    check_assessment,
     check_assurance,
     check_directive,
     check_withdrawal,
@@ -21,6 +22,7 @@ from detente.rules.authority import (
 from detente.rules.standing import (
     Act,
     AgreementOpened,
+    AssessmentMade,
     AssuranceGiven,
     DirectiveEffect,
     Standing,
@@ -64,6 +66,9 @@ def check_act(
     if use == "withdrawal":
         withdrawal = check_withdrawal(envelope, standing, at_ms=at_ms, exercise=exercise)
         return withdrawal.giver, withdrawal.id
+    if use == "assessment":
+        assessment = check_assessment(envelope, standing, at_ms=at_ms, exercise=exercise)
+        return assessment.assessor, assessment.id
     raise Conflict("peer.act", f"Expected directive, assurance or withdrawal, got {use}.")
 
 
@@ -81,8 +86,11 @@ def check_peer_act(
     ``known_ms`` or as they were known here at its instant.
 
     From when a newer version is known here, the act must count by that one as well: what the
-    parties have agreed to ask for since is not got round by going on under the old.
+    parties have agreed to ask for since is not got round by going on under the old. What a party
+    thinks of its partners is none of them.
     """
+    if use == "assessment":
+        raise Conflict("peer.act", f"Expected directive, assurance or withdrawal, got {use}.")
     version = named_in(envelope).agreement_digest
     refusals = []
     # A key that a newer charter has dropped was good as long as this node knew of no other.
@@ -119,8 +127,10 @@ def check_new(use: str, named: tuple[str, str], acts: Sequence[Act]) -> None:
         ("directive", act.directive.issuer, act.directive.id)
         if isinstance(act, DirectiveEffect)
         else ("assurance", act.assurance.giver, act.assurance.id)
+        if isinstance(act, AssuranceGiven)
+        else ("assessment", act.assessment.assessor, act.assessment.id)
         for act in acts
-        if isinstance(act, DirectiveEffect | AssuranceGiven)
+        if isinstance(act, DirectiveEffect | AssuranceGiven | AssessmentMade)
     }
     if (use, *named) in known:
         raise Conflict(f"{use}.replayed", f"Expected a new {use}, got {named[1]} again.")

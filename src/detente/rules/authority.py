@@ -19,6 +19,7 @@ from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.model import (
     HALT_MS_MAX,
     Agreement,
+    Assessment,
     Assurance,
     Charter,
     Directive,
@@ -36,6 +37,7 @@ from detente.rules.widening import check_whole, widens
 __all__ = [
     "Tally",
     "check_agreement",
+    "check_assessment",
     "check_assurance",
     "check_charter",
     "check_directive",
@@ -634,6 +636,31 @@ def check_assurance(
     _check_power(agreement, charter, "assure", signed)
     _check_office(agreement, charter, ("assure", assurance.office), signed)
     return assurance
+
+
+def check_assessment(
+    envelope: Envelope, standing: Standing, *, at_ms: int, exercise: bool
+) -> Assessment:
+    """An assessment counts if an office of its maker with the power to assess signed it; whom it
+    is of is another member, and it is looked at again before it ends (R32)."""
+    assessment = open_document(envelope, "assessment", Assessment, exercise=exercise)
+    agreement = _agreement_of(standing, assessment.agreement, assessment.agreement_digest)
+    charter = _charter_of(standing, assessment.assessor, at_ms)
+    others = [m.party for m in agreement.members if m.party != assessment.assessor]
+    _check_known("assessment.partner", assessment.partner, others, "$.partner")
+    if not assessment.from_ms < assessment.review_ms <= assessment.until_ms:
+        raise Invalid(
+            "assessment.span",
+            "Expected a review after the begin and not after the end, got "
+            f"{assessment.from_ms}, {assessment.review_ms}, {assessment.until_ms}.",
+            path="$.review_ms",
+        )
+    for kind in assessment.kinds:
+        _check_known("assessment.kind", kind, [k.id for k in agreement.kinds], "$.kinds")
+    signed = signers(envelope, keys_of(charter).values())
+    _check_power(agreement, charter, "assess", signed)
+    _check_office(agreement, charter, ("assess", assessment.office), signed)
+    return assessment
 
 
 def check_withdrawal(

@@ -14,11 +14,12 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from detente.model import Agreement, Cell, Collection, Handling, covers
+from detente.model import Agreement, Cell, Collection, Handling, Kind, covers
 from detente.model.scope import ANY
 from detente.rules.demands import unmet
 from detente.rules.markings import TLP_LEVELS, marking_holds
 from detente.rules.reason import Reason
+from detente.rules.releasability import Named
 from detente.rules.standing import Order, Promise, Standing
 
 __all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide", "likeness"]
@@ -59,8 +60,8 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     holds = marking_holds(agreement, handling, sender, recipient)
     kind = agreement.kind(handling.kind)
     holds += unmet(agreement, kind, handling) if kind else ()
-    if kind is not None and kind.references == "hold":
-        holds += _references(standing, handling, sender, recipient)
+    holds += _references(standing, handling, sender, recipient)
+    holds += _unassessed(standing, agreement, kind, (sender, recipient)) if kind else ()
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
     conditions = _conditions(standing, handling, (sender, recipient))
@@ -116,16 +117,21 @@ def _release(
     )
 
 
-def likeness(standing: Standing, collection: str, *, sender: str, recipient: str) -> Hashable:
-    """All of a recipient that ``decide`` looks at, for any handling of one collection: two that
-    are alike get the same outcome from the same sender. So a thousand readers of whom the orders
-    speak alike are decided once, and an order is not late for being about many."""
+def likeness(
+    standing: Standing, collection: str, named: Named, *, sender: str, recipient: str
+) -> Hashable:
+    """All of a recipient that ``decide`` looks at, for handlings of one collection whose markings
+    name no more than ``named``: two that are alike get the same outcome from the same sender. So a
+    thousand readers of whom the orders speak alike are decided once, and an order is not late for
+    being about many."""
     terms = standing.agreement
-    named = terms.collection(collection) if terms else None
+    read = terms.collection(collection) if terms else None
     return (
         recipient == sender,
-        named is not None and recipient in named.readers,
+        read is not None and recipient in read.readers,
         terms is not None and terms.member(recipient) is not None,
+        _assessed(standing, sender, recipient),
+        named.facts(terms, recipient),
         tuple(
             (
                 order.directive.issuer == recipient,
@@ -195,6 +201,9 @@ def _references(
     """What the item refers to that is not given to the recipient, or of which nothing is known: by
     its own handling, each would have to be released. What it refers to in turn stands beside it,
     so this goes one step deep."""
+    kind = standing.agreement.kind(handling.kind) if standing.agreement else None
+    if kind is None or kind.references != "hold":
+        return ()
     found = []
     for one in handling.refers:
         other = handling.referred(one)
@@ -299,6 +308,37 @@ def _conditions(
             source = f"directive {order.directive.id}"
             found.append((Reason(code=code, source=source, words=words), promise))
     return found
+
+
+def _unassessed(
+    standing: Standing, agreement: Agreement, kind: Kind, way: tuple[str, str]
+) -> tuple[Reason, ...]:
+    """What lacks an assessment of the recipient, where the kind is given on one only (R32). What
+    others think of their partners is not known here: of their sending nothing is said."""
+    sender, recipient = way
+    if not kind.assessed or standing.own not in ("", sender):
+        return ()
+    if kind.id in _assessed(standing, sender, recipient):
+        return ()
+    return (
+        Reason(
+            code="assessment.missing",
+            source=f"agreement {agreement.id}, kind {kind.id}",
+            words=f"{sender} has no valid assessment of {recipient} for kind {kind.id}.",
+            remedy=f"An office with the power to assess signs one of {recipient}; or one with the "
+            "power to review, to whom it is referred, releases this item.",
+            review=True,
+        ),
+    )
+
+
+def _assessed(standing: Standing, sender: str, recipient: str) -> frozenset[str]:
+    return frozenset(
+        kind
+        for one in standing.assessments
+        if (one.assessor, one.partner) == (sender, recipient)
+        for kind in one.kinds
+    )
 
 
 def _agreed_conditions(

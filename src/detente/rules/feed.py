@@ -8,7 +8,7 @@ entry where it stands towards the party, in ranges only:
   their own ``added_us``; a *late* one, made when something was kept back before, at
   ``shift_us + seq``. Grants lie in the order of time; the last one is live and open.
 - a **stay** keeps the entries of one handling in ``[a, b)`` back: they wait (``held``, ``under
-  review``) or are gone for good, on the record (``expired``, ``refused``).
+  review``) or are gone for good, on the record (``expired``, ``refused``, ``returned``).
 
 Every entry of a handling is in exactly one grant or exactly one stay, and one of the two is open
 at its end and takes what comes next: that is the handling's *outcome*. So publishing writes
@@ -75,6 +75,7 @@ __all__ = [
     "Outcome",
     "Point",
     "Range",
+    "Resumed",
     "State",
     "Stay",
     "change",
@@ -102,10 +103,10 @@ __all__ = [
 Outcome = Literal["release", "moderate", "hold", "refuse"]
 
 #: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
-State = Literal["queued", "given", "held", "under review", "expired", "refused"]
+State = Literal["queued", "given", "held", "under review", "expired", "refused", "returned"]
 
 _Was = Literal["queued", "reviewed", "held", "under review", "new"]
-_Fate = Literal["queued", "held", "under review", "refused"]
+_Fate = Literal["queued", "held", "under review", "refused", "returned"]
 
 #: What becomes of an entry when its handling turns to an outcome, by what it was: unread and
 #: released by range (``queued``) or one by one (``reviewed``), waiting in one of two ways, or not
@@ -114,9 +115,9 @@ _Fate = Literal["queued", "held", "under review", "refused"]
 #: - what is under review leaves it only one by one, or by refusal;
 #: - what was reviewed goes on under ``moderate``, but a stop sends it back to be reviewed again,
 #:   for it is resumed under other circumstances;
-#: - ``held`` that turns to ``release`` is given late, or goes under review if its kind asks for
-#:   that after a stop (``review`` of ``change``);
-#: - what has been given, has expired or was refused stays what it is.
+#: - ``held`` that turns to ``release`` is given late, or goes under review or back to its unit if
+#:   its kind asks for that after a stop (``resumed`` of ``change``);
+#: - what has been given, has expired, was refused or returned stays what it is.
 _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "release": {
         "queued": "queued",
@@ -147,6 +148,12 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
         "new": "refused",
     },
 }
+
+
+#: What becomes of what was held, other than that it is given late: single ones are decided, or all
+#: of it goes back to who published it and has to be published anew.
+Resumed = Literal["returned", "under review"]
+_NOTHING: Final[Mapping[int, Resumed]] = {}
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -215,14 +222,14 @@ def change(
     *,
     end: int,
     base_us: int,
-    review: Collection[int] = (),
+    resumed: Mapping[int, Resumed] = _NOTHING,
 ) -> tuple[Feed, int]:
     """Bring the feed to a new standing; ``_FATES`` says what becomes of what.
 
     ``outcomes`` must have exactly the handlings of the feed; ``end`` is the collection's next
-    sequence number; ``base_us`` must lie above every time the feed has given or could give;
-    handlings in ``review`` are not released by range. What is given late comes in the order of
-    the collection, whatever its handlings, so that a relationship follows what it relates.
+    sequence number; ``base_us`` must lie above every time the feed has given or could give; what
+    was held of the handlings in ``resumed`` is not given by range. What is given late comes in the
+    order of the collection, whatever its handlings, so that a relationship follows what it relates.
 
     Returns the feed and the least time that later entries may have (``base_us`` if nothing was
     given late): the caller moves the collection's clock there in the same transaction. If no
@@ -238,7 +245,7 @@ def change(
     if not turned:
         return feed, base_us
     _check_base(feed, base_us)
-    kept, moved = _turn_stays(feed.stays, turned, review, end)
+    kept, moved = _turn_stays(feed.stays, turned, resumed, end)
     grants, withdrawn = _withdraw(feed, turned, end)
     moved += withdrawn
     moved += [(_FATES[outcome]["new"], (h, end, OPEN)) for h, outcome in turned.items()]
@@ -255,7 +262,10 @@ def change(
 
 
 def _turn_stays(
-    stays: Iterable[Stay], turned: Mapping[int, Outcome], review: Collection[int], end: int
+    stays: Iterable[Stay],
+    turned: Mapping[int, Outcome],
+    resumed: Mapping[int, Resumed],
+    end: int,
 ) -> tuple[list[Stay], list[tuple[_Fate, Span]]]:
     """Split into stays that remain as they are (closed at ``end`` if their handling turned) and
     ranges that waited and have a new fate."""
@@ -270,8 +280,8 @@ def _turn_stays(
             kept.append(replace(stay, b=b))
             continue
         fate = _FATES[turned[stay.handling]][stay.state]
-        if fate == "queued" and stay.handling in review:
-            fate = "under review"
+        if fate == "queued":
+            fate = resumed.get(stay.handling, fate)
         moved.append((fate, (stay.handling, stay.a, b)))
     return kept, moved
 

@@ -39,7 +39,7 @@ __all__ = [
 #: is always right; within the integers JSON keeps exactly.
 OPEN: Final = 2**53 - 1
 
-StayState = Literal["held", "under review", "expired", "refused"]
+StayState = Literal["held", "under review", "expired", "refused", "returned"]
 
 #: A range of one handling: (handling, a, b).
 Span = tuple[int, int, int]
@@ -194,7 +194,7 @@ def carved(
     handlings: Collection[int],
     a: int,
     b: int,
-    states: Collection[str] = ("held", "under review", "expired", "refused"),
+    states: Collection[str] = ("held", "under review", "expired", "refused", "returned"),
 ) -> tuple[tuple[Stay, ...], list[Stay]]:
     """Cut ``[a, b)`` of these handlings and states out of the stays: what is left, and what was
     taken."""

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from detente.model import (
     Agreement,
+    Assessment,
     Assurance,
     Charter,
     Condition,
@@ -32,6 +33,7 @@ from detente.model.scope import ANY, Choice
 __all__ = [
     "Act",
     "AgreementOpened",
+    "AssessmentMade",
     "AssuranceGiven",
     "AssuranceWithdrawn",
     "CharterSet",
@@ -86,7 +88,22 @@ class AssuranceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-Act = CharterSet | AgreementOpened | DirectiveEffect | AssuranceGiven | AssuranceWithdrawn
+class AssessmentMade(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node's own party thinks of a partner; no other node has it."""
+
+    assessment: Assessment
+    digest: str
+    at_ms: int
+
+
+Act = (
+    CharterSet
+    | AgreementOpened
+    | DirectiveEffect
+    | AssuranceGiven
+    | AssuranceWithdrawn
+    | AssessmentMade
+)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +137,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     directives and assurances whose start is still to come; ``past`` the directives that are over.
     ``next_ms`` is the next instant at which the standing changes by the clock alone; nothing may be
     released at or past it without folding again. ``newest`` is the newest version of the agreement
-    that is known, also where its term has not begun. ``digest`` is the same on both sides.
+    that is known, also where its term has not begun. ``assessments`` are those that hold, one for a
+    partner at most: they bear on the sending of the party that made them, and its node alone has
+    them. ``own`` is that node's party (empty where nobody's is asked). ``digest`` is the same on
+    both sides, and so says nothing of them.
     """
 
     agreement: Agreement | None
@@ -134,9 +154,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     past: tuple[Order, ...]
     promises: tuple[Promise, ...]
     promised: tuple[Promise, ...]
+    assessments: tuple[Assessment, ...]
     at_ms: int
     next_ms: int | None
     digest: str
+    own: str = ""
 
     def order(self, issuer: str, directive_id: str) -> Order | None:
         """The issuer's order of that id that is in force, or None."""
@@ -192,6 +214,8 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
     valid = tuple(p for p in promises if _within(p.since_ms, p.until_ms, at_ms))
     instants = [t for o in orders for t in (o.since_ms, o.until_ms) if t is not None]
     instants += [t for p in promises for t in (p.since_ms, p.until_ms)]
+    assessed = _assessments(known)
+    instants += [t for one in assessed for t in (one.from_ms, one.until_ms)]
     instants += [t for v in versions for t in (v.agreement.from_ms, v.agreement.until_ms)]
     # A partner's clock may run a little ahead; its act counts when ours gets there.
     instants += [act.at_ms for act in acts]
@@ -207,6 +231,7 @@ def fold(acts: Iterable[Act], at_ms: int) -> Standing:
         past=tuple(o for o in orders if o.until_ms is not None and o.until_ms <= at_ms),
         promises=valid,
         promised=tuple(p for p in promises if at_ms < p.since_ms < p.until_ms),
+        assessments=tuple(one for one in assessed if _within(one.from_ms, one.until_ms, at_ms)),
         at_ms=at_ms,
         next_ms=min((t for t in instants if t > at_ms), default=None),
         digest=_digest(opened, in_force, valid, alive=alive),
@@ -302,6 +327,16 @@ def _promises(acts: list[Act]) -> list[Promise]:
                 )
             )
     return sorted(promises, key=lambda p: (p.since_ms, p.assurance.id))
+
+
+def _assessments(known: Iterable[Act]) -> tuple[Assessment, ...]:
+    """The newest of each partner, as its maker wrote them one after the other."""
+    newest = {
+        (act.assessment.assessor, act.assessment.partner): act.assessment
+        for act in known
+        if isinstance(act, AssessmentMade)
+    }
+    return tuple(newest[place] for place in sorted(newest))
 
 
 def _digest(

@@ -1,79 +1,85 @@
-"""Names of STIX markings, as decisions use them.
+"""Names of the markings of an object, as decisions use them.
 
-A marking is known by the id of its definition. The nine TLP definitions have fixed ids (STIX 2.1,
-7.2.1.4; FIRST TLP 2.0 as an OASIS common object); statement markings are words for people and are
-named ``statement:<id>``; whatever else an object refers to is named ``unknown:<id>``, and unknown
-means hold.
+An object is marked by references to definitions (``wire.definition``), as a whole or in parts, and
+by labels that are tags of taxonomies of markings (``wire.tags``). What a reference leads to that
+is not here, or is not understood, is named ``unknown:<id>``, and unknown means hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
+from detente.wire.definition import FIXED_IDS, Meaning, read_definition
 from detente.wire.stix import Cut, CutObject
+from detente.wire.tags import admiralty_of, read_tag
 
-__all__ = ["TLP_IDS", "MarkingNames", "markings_of"]
+__all__ = ["Marked", "MarkingNames", "grades_of", "markings_of"]
 
-#: STIX 2.1, 7.2.1.4 (TLP 1.0, which has no clear and no amber+strict) and TLP 2.0.
-TLP_IDS = {
-    "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9": "tlp:clear",
-    "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da": "tlp:green",
-    "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82": "tlp:amber",
-    "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": "tlp:red",
-    "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487": "tlp:clear",
-    "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb": "tlp:green",
-    "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421": "tlp:amber",
-    "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003": "tlp:amber+strict",
-    "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1": "tlp:red",
-}
+
+_FIXED: Final = {marking_id: Meaning((name,)) for marking_id, name in FIXED_IDS.items()}
 
 
 class MarkingNames(msgspec.Struct, frozen=True):
-    """Names of marking definitions met so far, by id."""
+    """What marking definitions say, by id, at the time of entry."""
 
-    names: dict[str, str]
+    at_ms: int
+    meanings: Mapping[str, Meaning] = msgspec.field(default_factory=dict)
 
-    @staticmethod
-    def of(cut: Cut) -> MarkingNames:
-        """Those with fixed ids and those defined in the request itself."""
-        definitions = [one.raw for one in cut.objects if one.type == "marking-definition"]
-        return MarkingNames(dict(TLP_IDS)).learn(definitions)
-
-    def learn(self, raws: Iterable[bytes]) -> MarkingNames:
-        """Take in marking definitions; the first of an id counts, and a fixed id keeps its fixed
-        meaning whatever they say."""
-        names = dict(self.names)
-        for raw in raws:
-            found = msgspec.json.decode(raw, type=_Definition)
-            kind = "statement" if found.definition_type == "statement" else "unknown"
-            names.setdefault(found.id, f"{kind}:{found.id}")
-        return MarkingNames(names)
+    def learn(self, definitions: Iterable[tuple[str, bytes]]) -> MarkingNames:
+        """Take in marking definitions by id; the first of an id counts, and a fixed id keeps its
+        fixed meaning whatever they say."""
+        meanings = dict(self.meanings)
+        for marking_id, raw in definitions:
+            if marking_id not in meanings:
+                meanings[marking_id] = read_definition(marking_id, raw, self.at_ms)
+        return MarkingNames(self.at_ms, meanings)
 
     def missing(self, cut: Cut) -> frozenset[str]:
-        """Ids that objects refer to and nothing here names."""
-        used = {ref for one in cut.objects for ref in _refs(one)}
-        return frozenset(used - self.names.keys())
+        """Ids that objects refer to and nothing here says what they are."""
+        used = {
+            ref for one in cut.objects for ref in (*one.marking_refs, *one.granular_marking_refs)
+        }
+        return frozenset(used - self.meanings.keys() - FIXED_IDS.keys())
 
-    def name(self, marking_id: str) -> str:
-        """The name of a marking; unknown ones say so."""
-        return self.names.get(marking_id, f"unknown:{marking_id}")
-
-
-class _Definition(msgspec.Struct, frozen=True):
-    id: str
-    definition_type: str | None = None
-    definition: Any = None
+    def meaning(self, marking_id: str) -> Meaning:
+        """What a marking says; of one that is not known, that it is not."""
+        found = _FIXED.get(marking_id) or self.meanings.get(marking_id)
+        return found or read_definition(marking_id, None, self.at_ms)
 
 
-def _refs(one: CutObject) -> tuple[str, ...]:
-    return one.marking_refs + one.granular_marking_refs
+class Marked(msgspec.Struct, frozen=True):
+    """The markings of an object. ``part``: some of them are those of parts only."""
+
+    names: tuple[str, ...] = ()
+    part: bool = False
 
 
-def markings_of(one: CutObject, names: MarkingNames) -> tuple[str, ...]:
-    """The names of all markings on an object, those on parts of it counted for the whole: a
-    part above the limit keeps the object back, it is never sent whole by mistake (R36)."""
-    refs = _refs(one)
-    return tuple(sorted({names.name(ref) for ref in refs})) if refs else ()
+def markings_of(one: CutObject, names: MarkingNames) -> Marked:
+    """The names of all markings on an object, those on parts of it counted for the whole: a part
+    above the limit keeps the object back, it is never sent whole by mistake (R36). What a selector
+    selects makes no difference."""
+    if not (one.marking_refs or one.granular_marking_refs or one.labels):
+        return Marked()
+    whole = {name for ref in one.marking_refs for name in names.meaning(ref).names}
+    whole.update(name for label in one.labels for name in read_tag(label, names.at_ms))
+    parts = {name for ref in one.granular_marking_refs for name in names.meaning(ref).names}
+    return Marked(tuple(sorted(whole | parts)), bool(parts - whole))
+
+
+def grades_of(one: CutObject, names: MarkingNames) -> tuple[str, ...]:
+    """The grades that an object as a whole is marked or labelled with, in the Admiralty scale: one
+    for each source reliability with each information credibility, none where one of them is not
+    said. More than one means that the object contradicts itself."""
+    meanings = [names.meaning(ref) for ref in one.marking_refs]
+    halves = [(meaning.reliability, meaning.credibility) for meaning in meanings]
+    halves += [half for half in map(admiralty_of, one.labels) if half is not None]
+    sources = {source for source, _ in halves if source}
+    credibilities = {credibility for _, credibility in halves if credibility}
+    return tuple(
+        f"admiralty:{source}{credibility}"
+        for source in sorted(sources)
+        for credibility in sorted(credibilities)
+    )

@@ -16,7 +16,7 @@ import orjson
 
 from detente.errors import Invalid
 from detente.model.names import Code, PartyID
-from detente.wire.stix import ID, is_time
+from detente.wire.stix import is_id, is_time
 
 __all__ = ["STATED", "Look", "Own", "look", "time_ms"]
 
@@ -153,7 +153,7 @@ def _refs(value: Any) -> Iterator[str]:
             continue
         if name.endswith(("_ref", "_refs")):
             for one in inner if isinstance(inner, list) else (inner,):
-                if isinstance(one, str) and ID.match(one):
+                if isinstance(one, str) and is_id(one):
                     yield one
         if isinstance(inner, dict | list):
             yield from _refs(inner)

@@ -20,13 +20,13 @@ from detente.wire.json import load, load_object
 from detente.wire.schemas import validators
 
 __all__ = [
-    "ID",
     "Cut",
     "CutObject",
     "Limits",
     "Refusal",
     "Warning_",
     "cut",
+    "is_id",
     "is_time",
     "version_of",
 ]
@@ -77,6 +77,7 @@ class CutObject:
     granular_marking_refs: tuple[str, ...]
     extensions: tuple[str, ...]
     warnings: tuple[Warning_, ...]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Cut:
 
 
 _TYPE = re.compile(r"\A[a-z][a-z0-9]?(?:-?[a-z0-9]+)*-?\Z", re.ASCII)
-ID = re.compile(
+_ID = re.compile(
     r"\A[a-z][a-z0-9-]{0,249}--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z",
     re.ASCII,
 )
@@ -104,6 +105,11 @@ _OBSERVABLES = frozenset(
     windows-registry-key x509-certificate""".split()
 )
 _PLAIN = ("id", "type")
+
+
+def is_id(text: str) -> bool:
+    """True if a text is an identifier as STIX writes them: a type and a UUID (STIX 2.1, 2.9)."""
+    return _ID.match(text) is not None
 
 
 def is_time(text: str) -> bool:
@@ -210,6 +216,7 @@ def _object(
     _check_common(value, kind, stix_id)
     warnings = _warnings(value, schemas, limits)
     extensions = value.get("extensions")
+    labels, unread = _labels(value.get("labels"))
     return CutObject(
         index,
         raw,
@@ -217,10 +224,11 @@ def _object(
         known["type"],
         known["id"],
         value.get("modified") or value.get("created") or "",
-        _refs(value.get("object_marking_refs")),
+        _refs(value.get("object_marking_refs")) + unread,
         _granular(value.get("granular_markings")),
         tuple(sorted(extensions)) if isinstance(extensions, dict) else (),
         warnings,
+        labels,
     )
 
 
@@ -232,7 +240,7 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
         raise Invalid("stix.type", f"Expected a type of STIX, got {kind!r:.80}.", path="$.type")
     if kind == "bundle":
         raise Invalid("stix.bundle", "Expected an object, got a bundle inside.", path="$.type")
-    if not isinstance(stix_id, str) or not ID.match(stix_id):
+    if not isinstance(stix_id, str) or not _ID.match(stix_id):
         raise Invalid("stix.id", f"Expected type--UUID, got {stix_id!r:.80}.", path="$.id")
     if stix_id.rpartition("--")[0] != kind:
         raise Invalid("stix.id", f"Expected an id of type {kind}, got {stix_id}.", path="$.id")
@@ -266,7 +274,7 @@ def _check_common(value: dict[str, Any], kind: object, stix_id: object) -> None:
             )
     refs = value.get("object_marking_refs")
     if refs is not None and not (
-        isinstance(refs, list) and all(isinstance(r, str) and ID.match(r) for r in refs)
+        isinstance(refs, list) and all(isinstance(r, str) and _ID.match(r) for r in refs)
     ):
         raise Invalid(
             "stix.markings", "Expected a list of ids of markings.", path="$.object_marking_refs"
@@ -294,6 +302,14 @@ def _warnings(
 
 def _refs(value: Any) -> tuple[str, ...]:
     return tuple(value) if value else ()
+
+
+def _labels(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels, and a marking of an unknown form if some cannot be read: labels may be markings
+    (``wire.tags``)."""
+    given = value if isinstance(value, list) else [] if value is None else [value]
+    found = tuple(one for one in given if isinstance(one, str))
+    return found, () if len(found) == len(given) else ("unreadable",)
 
 
 def _granular(value: Any) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from detente.errors import Invalid
 from detente.model import Step
 from detente.rules.transform import apply, to_bytes
 from detente.wire.stix import CutObject, Limits, cut
+from detente.wire.tags import read_tag
 
 __all__ = ["recut", "transformed"]
 
@@ -40,6 +41,9 @@ def recut(one: CutObject, raw: bytes, limits: Limits, what: str) -> CutObject:
             for name in ("type", "id", "version", "marking_refs")
             # The marking of a part goes with its part; what decisions see are those that came.
         ) and set(new.granular_marking_refs) <= set(one.granular_marking_refs)
+        # Labels are words for people, but for those that are markings.
+        tags = {label for label in one.labels if read_tag(label, None)}
+        same = same and tags <= set(new.labels)
         if same and len(new.warnings) <= len(one.warnings):
             return replace(new, index=one.index)
         worse = new.warnings[0] if same else None

@@ -489,6 +489,7 @@ def test_object_with_too_many_markings_is_refused_by_name(tmp_path: Path) -> Non
             [stix(n) for n in range(6)], [handling(n) for n in range(6)]
         ),
         page_of([stix(1)], [handling(1, tuple(f"unknown:{n}" for n in range(65)))]),
+        page_of([stix(1)], [handling(1, ("unknown:" + "x" * 293,))]),
     ],
 )  # fmt: skip
 def test_page_beyond_the_bounds_is_refused_and_changes_nothing(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
-from detente.gateway import batch as batch_module
 from detente.gateway import enter as enter_module
 from detente.gateway.batch import AHEAD_MS_MAX
 from detente.gateway.review import Verdict, author_key
@@ -232,6 +231,41 @@ def test_a_grade_in_a_scheme_that_does_not_count_is_refused_with_its_code(tmp_pa
         assert found.value.code == "publish.grade-scheme"
 
     demanding(tmp_path, story, kinds=kinds(), grades=("4x4",))
+
+
+C3 = [
+    'admiralty-scale:source-reliability="c"',
+    'admiralty-scale:information-credibility="3"',
+]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "grade"),
+    [
+        (C3, {}, "admiralty:C3"),
+        (C3, own(grades=["4x4:A1"]), "4x4:A1"),
+        (["vessel"], {}, "admiralty:B2"),
+    ],
+)
+def test_a_grade_among_an_objects_labels_is_its_own_word(
+    tmp_path: Path, labels: list[str], said: dict[str, object], grade: str
+) -> None:
+    async def story(world: World) -> None:
+        vessel = thing("infrastructure", 1, labels=labels, **({"extensions": said} if said else {}))
+        await publish(world, vessel)
+        assert (await line(world, vessel["id"])).grade == grade
+
+    demanding(tmp_path, story, kinds=kinds())
+
+
+def test_an_object_that_is_labelled_with_two_grades_is_refused(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        labels = [f'admiralty-scale:source-reliability="{one}"' for one in "bc"]
+        labels.append('admiralty-scale:information-credibility="3"')
+        done = await publish(world, thing("infrastructure", 1, labels=labels), partial=True)
+        assert [one.code for one in done.refused] == ["publish.grade"]
+
+    demanding(tmp_path, story, kinds=kinds())
 
 
 # --- evidence, nature, freshness ----------------------------------------------------------------
@@ -468,17 +502,12 @@ def test_review_cannot_pass_a_stop_on_what_is_moderated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("author", "refused"), [(None, True), ("head", True), ("desk", False)])
 def test_a_derived_item_is_released_by_another_office_than_its_author(
-    tmp_path: Path, author: str | None, refused: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, author: str | None, refused: bool
 ) -> None:
-    flags = batch_module._Sorter._flags
-    monkeypatch.setattr(
-        batch_module._Sorter, "_flags", lambda self, *args: flags(self, *args) | {"derived"}
-    )
-
     async def story(world: World) -> None:
         site = world.sites["B"]
         report = thing("infrastructure", 1)
-        done = await publish(world, report)
+        done = await publish(world, report, flags=("derived",))
         if author is not None:
             await site.store.write(lambda tx: tx.put_meta(author_key(KEY, done.first), author))
         if refused:

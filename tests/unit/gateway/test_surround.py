@@ -213,6 +213,21 @@ def test_a_minimised_object_stays_marked_as_it_came(tmp_path: Path) -> None:
     demanding(tmp_path, story, kinds=kinds(PE={"minimise": ("MN",)}))
 
 
+@pytest.mark.parametrize(("label", "stays"), [("vessel", True), ("tlp:amber", False)])
+def test_no_minimisation_takes_a_label_that_is_a_marking(
+    tmp_path: Path, label: str, stays: bool
+) -> None:
+    async def story(world: World) -> None:
+        vessel = thing("infrastructure", 1, labels=[label])
+        done = await publish(world, vessel, partial=True)
+        assert (done.taken, [one.code for one in done.refused]) == (
+            (1, []) if stays else (0, ["publish.minimised"])
+        )
+
+    bare = Minimisation(id="MN", title="", steps=(Step(do="remove", path="labels"),))
+    demanding(tmp_path, story, kinds=kinds(VI={"minimise": ("MN",)}), minimisations=(bare,))
+
+
 def test_what_comes_without_its_minimisation_is_held(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         person = thing("identity", 1, contact_information="0000 000")

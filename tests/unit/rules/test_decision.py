@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from detente.model import Choice, Collection, Condition, Handling, Scope
+from detente.model import (
+    Agreement,
+    Choice,
+    Condition,
+    Contact,
+    Handling,
+    Member,
+    Referred,
+    Scope,
+)
 from detente.rules.decision import Decision, decide, likeness
+from detente.rules.releasability import Named, named_by
 from detente.rules.standing import fold
 from tests.unit.rules.kit import (
     FROM,
@@ -260,27 +271,98 @@ def histories(draw: st.DrawFn) -> list[object]:
     return acts
 
 
-@drawn(acts=histories(), readers=st.frozensets(st.sampled_from(PARTIES)))
+#: Members of the agreement but for E; of C it is not said of which country it is.
+COUNTRIES = {"A": "COL", "B": "USA", "C": None, "D": "USA"}
+targets = st.sampled_from(
+    ["COL", "USA", "NLD", "party/B", "party/D", "party/E", "unit/B/U", "unit/B/V", "unit/C/U"]
+)
+markings = st.one_of(
+    st.sampled_from(["noforn:USA", "noforn:COL", "noforn:NLD", "orcon", "tlp:red", "rel:?"]),
+    st.frozensets(targets, min_size=1, max_size=4).map(
+        lambda some: "rel:" + ",".join(sorted(some))
+    ),
+)
+marked = st.frozensets(markings, max_size=2).map(lambda some: tuple(sorted(some)))
+
+
+def terms_read_by(readers: frozenset[str]) -> Agreement:
+    contact = Contact(office="Duty", reach="radio")
+    (one,) = agreement().collections
+    return agreement(
+        collections=(replace(one, readers=tuple(sorted(readers))),),
+        members=tuple(
+            Member(
+                party=party, units=("U", "V"), charter="0" * 64, contact=contact, country=country
+            )
+            for party, country in COUNTRIES.items()
+        ),
+    )
+
+
+@drawn(
+    acts=histories(),
+    readers=st.frozensets(st.sampled_from(PARTIES)),
+    sets=st.lists(marked, max_size=4),
+)
 def test_recipients_that_are_alike_get_the_same_outcome(
-    acts: list[object], readers: frozenset[str]
+    acts: list[object], readers: frozenset[str], sets: list[tuple[str, ...]]
 ) -> None:
     """What is decided once for many is what each would have been told."""
-    (one,) = agreement().collections
-    terms = agreement(collections=(_read_by(one, tuple(sorted(readers))),))
-    standing = fold([*opened(terms), *acts], AT)  # type: ignore[list-item]  # acts of the kit
     items = [handling(kind) for kind in ("VI", "VT", "SL")]
+    check_alike(readers, acts, [*items, *(handling(markings=names) for names in sets)])
+
+
+@drawn(sets=st.lists(marked, min_size=1, max_size=4))
+def test_readers_that_the_markings_at_hand_do_not_tell_apart_get_the_same_outcome(
+    sets: list[tuple[str, ...]],
+) -> None:
+    check_alike(frozenset("BCDE"), [], [handling(markings=names) for names in sets])
+
+
+def check_alike(readers: frozenset[str], acts: list[object], items: list[Handling]) -> None:
+    standing = fold([*opened(terms_read_by(readers)), *acts], AT)  # type: ignore[list-item]  # acts of the kit
+    named = named_by(items)
     found: dict[object, list[str]] = {}
     for recipient in PARTIES:
         outcomes = [decide(standing, i, sender="A", recipient=recipient).outcome for i in items]
-        alike = likeness(standing, "c", sender="A", recipient=recipient)
+        alike = likeness(standing, "c", named, sender="A", recipient=recipient)
         assert found.setdefault(alike, list(outcomes)) == outcomes
 
 
-def _read_by(collection: Collection, readers: tuple[str, ...]) -> Collection:
-    return Collection(
-        name=collection.name,
-        id=collection.id,
-        title=collection.title,
-        sender=collection.sender,
-        readers=readers,
+def test_readers_that_no_marking_names_are_alike_whatever_their_country() -> None:
+    """A thousand readers are decided a few times, not a thousand: those whom a marking names, and
+    once for all others of each country that one names."""
+    parties = [f"R{number}" for number in range(1000)]
+    contact = Contact(office="Duty", reach="radio")
+    (one,) = agreement().collections
+    terms = agreement(
+        collections=(replace(one, readers=tuple(parties)),),
+        members=(
+            *agreement().members,
+            *(
+                Member(
+                    party=party,
+                    units=("U",),
+                    charter="0" * 64,
+                    contact=contact,
+                    country=("COL", "NLD", "USA", "GBR", None)[number % 5],
+                )
+                for number, party in enumerate(parties)
+            ),
+        ),
     )
+    standing = fold(opened(terms), AT)
+    items = [handling(), handling(markings=("rel:COL,NLD",)), handling(markings=("noforn:COL",))]
+
+    def kinds_of_reader(named: Named) -> int:
+        return len({likeness(standing, "c", named, sender="A", recipient=p) for p in parties})
+
+    assert kinds_of_reader(named_by(items[:1])) == 1
+    assert kinds_of_reader(named_by(items)) == 3  # Colombian, Dutch, all others
+    items.append(handling(markings=("rel:party/R0,unit/R1/U",)))
+    assert kinds_of_reader(named_by(items)) == 5
+
+
+def test_what_referred_objects_are_marked_with_tells_readers_apart_too() -> None:
+    item = handling(refers=(Referred(kind="VI", markings=("rel:USA,party/B",)),))
+    assert named_by([item]) == Named(countries=frozenset({"USA"}), parties=frozenset({"B"}))

@@ -17,6 +17,7 @@ from detente.rules.feed import (
     Outcome,
     Point,
     Range,
+    Resumed,
     Stay,
     change,
     check_feed,
@@ -52,10 +53,16 @@ def live_point(seq: int) -> Point:
     return Point(100 * (seq + 1), seq + 1)
 
 
-def turn(feed: Feed, end: int, base_us: int, review: tuple[int, ...] = (), **to: Outcome) -> Feed:
+def turn(
+    feed: Feed,
+    end: int,
+    base_us: int,
+    resumed: dict[int, Resumed] | None = None,
+    **to: Outcome,
+) -> Feed:
     names = {"T": T, "P": P, "V": V}
     outcomes = dict(feed.outcomes) | {names[name]: outcome for name, outcome in to.items()}
-    changed, _ = change(feed, outcomes, end=end, base_us=base_us, review=review)
+    changed, _ = change(feed, outcomes, end=end, base_us=base_us, resumed=resumed or {})
     check_feed(changed, end)
     return changed
 
@@ -245,9 +252,19 @@ def test_what_is_under_review_expires_only_if_told_so() -> None:
 # --- review ---
 
 
+def test_a_kind_that_goes_back_to_its_unit_is_not_given_after_a_stop() -> None:
+    feed = turn(served(both(), live_point(1)), 4, 500, T="hold", P="hold")
+    feed = turn(feed, 6, 700, resumed={P: "returned"}, T="release", P="release")
+    check_feed(feed, 6)
+    assert feed.stays == (Stay(P, 2, 6, "returned"),)
+    assert (state_of(feed, P, 3), state_of(feed, P, 6)) == ("returned", "queued")
+    with pytest.raises(Missing):
+        review(feed, P, 3, "release", end=7, base_us=900)
+
+
 def test_a_kind_that_asks_for_review_is_not_released_by_range() -> None:
     feed = turn(served(both(), live_point(1)), 4, 500, T="hold", P="hold")
-    feed = turn(feed, 6, 700, review=(P,), T="release", P="release")
+    feed = turn(feed, 6, 700, resumed={P: "under review"}, T="release", P="release")
     assert feed.stays == (Stay(P, 2, 6, "under review"),)
     assert state_of(feed, P, 6) == "queued"
     feed, clock_us = review(feed, P, 3, "release", end=7, base_us=900)
@@ -268,14 +285,14 @@ def test_a_kind_that_asks_for_review_is_not_released_by_range() -> None:
 
 
 def test_a_stop_sends_what_was_reviewed_and_unread_back_to_review() -> None:
-    feed = turn(turn(both(), 0, 1, P="hold"), 3, 400, review=(P,), P="release")
+    feed = turn(turn(both(), 0, 1, P="hold"), 3, 400, resumed={P: "under review"}, P="release")
     feed, _ = review(feed, P, 1, "release", end=3, base_us=400)
     feed = turn(feed, 5, 600, P="hold")
     assert feed.stays == (Stay(P, 0, 3, "under review"), Stay(P, 3, OPEN, "held"))
 
 
 def test_review_under_another_stop_can_only_refuse() -> None:
-    feed = turn(turn(both(), 0, 1, P="hold"), 3, 400, review=(P,), P="release")
+    feed = turn(turn(both(), 0, 1, P="hold"), 3, 400, resumed={P: "under review"}, P="release")
     feed = turn(feed, 5, 600, P="hold")
     with pytest.raises(Conflict) as stopped:
         review(feed, P, 1, "release", end=5, base_us=700)

@@ -32,6 +32,7 @@ from detente.rules.feed import (
     Grant,
     Outcome,
     Point,
+    Resumed,
     change,
     check_feed,
     expire,
@@ -54,6 +55,7 @@ from tests.world.naive_feed import NaiveFeed, Row, Shelf
 HANDLINGS = range(3)
 handlings = st.sampled_from(HANDLINGS)
 outcomes = st.sampled_from(("release", "release", "hold", "hold", "moderate", "refuse"))
+fates = st.sampled_from(("returned", "under review"))
 gaps = st.integers(0, 4)
 
 Only = frozenset[int] | None
@@ -134,36 +136,36 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(
         picks=st.dictionaries(handlings, outcomes, max_size=3),
-        reviewed=st.frozensets(handlings, max_size=2),
+        resumed=st.dictionaries(handlings, fates, max_size=2),
         arrived=st.booleans(),
         gap=gaps,
     )
     def narrow_or_widen(
-        self, picks: dict[int, Outcome], reviewed: frozenset[int], arrived: bool, gap: int
+        self, picks: dict[int, Outcome], resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
         new = {h: picks.get(h, outcome) for h, outcome in self.feed.outcomes}
-        self._change(new, reviewed, arrived, gap)
+        self._change(new, resumed, arrived, gap)
 
     @rule(
         outcome=st.sampled_from(("hold", "release")),
-        reviewed=st.frozensets(handlings, max_size=1),
+        resumed=st.dictionaries(handlings, fates, max_size=1),
         arrived=st.booleans(),
         gap=gaps,
     )
     def stop_or_resume_all(
-        self, outcome: Outcome, reviewed: frozenset[int], arrived: bool, gap: int
+        self, outcome: Outcome, resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
-        self._change(dict.fromkeys(self.naive.outcomes, outcome), reviewed, arrived, gap)
+        self._change(dict.fromkeys(self.naive.outcomes, outcome), resumed, arrived, gap)
 
     @rule(handling=handlings, arrived=st.booleans())
     def stop_or_resume_one(self, handling: int, arrived: bool) -> None:
         new = dict(self.feed.outcomes)
         if handling in new:
             new[handling] = "hold" if new[handling] == "release" else "release"
-            self._change(new, frozenset(), arrived, 0)
+            self._change(new, {}, arrived, 0)
 
     def _change(
-        self, new: dict[int, Outcome], reviewed: frozenset[int], arrived: bool, gap: int
+        self, new: dict[int, Outcome], resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
         for reader in self.readers:
             page = reader.in_flight
@@ -174,13 +176,13 @@ class FeedMachine(RuleBasedStateMachine):
         before = self.feed
         base_us = max(self.now_us, self.shelf.next_us)
         self.feed, clock_us = change(
-            before, new, end=self.shelf.end, base_us=base_us, review=reviewed
+            before, new, end=self.shelf.end, base_us=base_us, resumed=resumed
         )
         assert clock_us >= base_us
         self.shelf.next_us = clock_us
         if new == self.naive.outcomes:
             assert self.feed is before
-        self.naive.change(new, reviewed)
+        self.naive.change(new, resumed)
 
     @rule(handling=handlings, back=st.integers(0, 6), under_review=st.booleans())
     def expire(self, handling: int, back: int, under_review: bool) -> None:
@@ -265,7 +267,7 @@ class FeedMachine(RuleBasedStateMachine):
         for reader in self.readers:
             if reader.in_flight:
                 stopped = reader.in_flight.rows[-1].handling
-                self._change(dict(self.feed.outcomes) | {stopped: "hold"}, frozenset(), arrived, 0)
+                self._change(dict(self.feed.outcomes) | {stopped: "hold"}, {}, arrived, 0)
                 if prompt:
                     self._receipt(reader)
 
@@ -431,7 +433,7 @@ def play(history: list[Step], scale: int) -> tuple[int, int]:
                 dict(feed.outcomes) | turned,
                 end=end,
                 base_us=clock_us,
-                review={handling} if pick > 10 else (),
+                resumed={handling: "under review"} if pick > 10 else {},
             )
             points.append(Point(clock_us - 1, end))
         elif name == "serve":
