@@ -21,6 +21,7 @@ from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
@@ -69,6 +70,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     recalls: Recalls
     exchange: Exchange
     guard: Guard
+    whys: WhyAPI
     links: LinkAPI
     clock: SettableClock | None
     export: Callable[[Path], Awaitable[dict[str, object]]]
@@ -142,6 +144,8 @@ class API:
             ("POST", "/api/holds/{verdict}", self._decide),
             ("POST", "/api/recalls", self._recall),
             ("GET", "/api/trace", self._trace),
+            ("GET", "/api/why", self._parts.whys.why),
+            ("POST", "/api/items/open", self._parts.whys.open),
             ("GET", "/api/peers", self._peers),
             ("POST", "/api/peers", self._peer_add),
             ("POST", "/api/peers/sync", self._sync),

@@ -38,6 +38,7 @@ __all__ = [
     "expire_feeds",
     "feed_parties",
     "has_feed",
+    "sender_of",
 ]
 
 
@@ -96,11 +97,12 @@ def _reads(collection: Collection, own: str, party: str) -> bool:
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
     """The decision for one handling towards one party that reads at this node. What a party
     wrote itself is its own, whoever keeps it."""
-    sender = _sender(current, handling.collection, own, party)
+    sender = sender_of(current, handling.collection, own, party)
     return decide(current.standing, handling, sender=sender, recipient=party)
 
 
-def _sender(current: Current, name: str, own: str, party: str) -> str:
+def sender_of(current: Current, name: str, own: str, party: str) -> str:
+    """From whom a party has what it reads of a collection at this node: itself, if it wrote it."""
     terms = current.standing.agreement
     collection = terms.collection(name) if terms else None
     wrote = collection is not None and collection.sender == party
@@ -119,7 +121,7 @@ class Decided:
     ) -> dict[int, Outcome]:
         """The outcome of each of a collection's handlings towards a party; the same handlings
         with every call. Not to be changed: others have it too."""
-        sender = _sender(self._current, collection, self._own, party)
+        sender = sender_of(self._current, collection, self._own, party)
         standing = self._current.standing
         place = (collection, likeness(standing, collection, sender=sender, recipient=party))
         if place not in self._found:

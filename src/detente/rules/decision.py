@@ -70,6 +70,17 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             reasons=against,
             orders=tuple(order.directive.id for order in stops),
         )
+    return _released(standing, agreement, handling, (sender, recipient), conditions)
+
+
+def _released(
+    standing: Standing,
+    agreement: Agreement,
+    handling: Handling,
+    way: tuple[str, str],
+    conditions: list[tuple[Reason, Promise | None]],
+) -> Decision:
+    """A release, with what it stands on: every condition has its promise."""
     reasons = [
         Reason(
             code="agreement",
@@ -77,17 +88,17 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             words=f"Agreement {agreement.id} is in force and covers kind {handling.kind}.",
         )
     ]
+    kind = agreement.kind(handling.kind)
     if kind is not None and kind.exempt:
-        passed = _passed_by(standing, handling, (sender, recipient))
         reasons += [
             Reason(
                 code="exempt",
                 source=f"directive {order.directive.id}",
                 words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
             )
-            for order in passed
+            for order in _passed_by(standing, handling, way)
         ]
-    reasons += [reason for reason, promise in conditions if promise is not None]
+    reasons += [reason for reason, _ in conditions]
     return Decision(
         outcome="release",
         reasons=tuple(reasons),
@@ -160,6 +171,7 @@ def _refusals(
                 code="outside-agreement",
                 source=source,
                 words=f"{recipient} is no reader of collection {handling.collection}.",
+                rests=(f"collection {handling.collection}",),
                 remedy=f"All parties sign a version of {agreement.id} in which {sender} sends "
                 f"{handling.collection} and {recipient} reads it.",
             )
@@ -174,14 +186,20 @@ def _refusals(
                 f"version of {agreement.id} that has {handling.kind}.",
             )
         )
-    purposes = ", ".join(purpose.id for purpose in agreement.purposes)
+    return (*found, *_lacking(agreement, handling))
+
+
+def _lacking(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
+    """What the agreement wants said of every item, and is not said of this one (R34)."""
+    source = f"agreement {agreement.id}"
+    found = []
     if agreement.purpose_required and handling.purpose is None:
         found.append(
             Reason(
                 code="purpose.missing",
                 source=source,
                 words="No purpose is stated.",
-                remedy=f"Publish a version with a purpose among {purposes}.",
+                remedy=f"Publish a version with a purpose among {_purposes(agreement)}.",
             )
         )
     elif handling.purpose is not None and not any(
@@ -192,7 +210,7 @@ def _refusals(
                 code="purpose.excluded",
                 source=source,
                 words=f"Purpose {handling.purpose} is not one of the agreement's.",
-                remedy=f"Publish a version with a purpose among {purposes}.",
+                remedy=f"Publish a version with a purpose among {_purposes(agreement)}.",
             )
         )
     if agreement.grade_required and handling.grade is None:
@@ -205,6 +223,10 @@ def _refusals(
             )
         )
     return tuple(found)
+
+
+def _purposes(agreement: Agreement) -> str:
+    return ", ".join(purpose.id for purpose in agreement.purposes)
 
 
 def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:
