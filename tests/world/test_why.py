@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
+from msgspec.structs import replace
 
 from detente.errors import Invalid, Missing
+from detente.gateway.intake import Publication
+from detente.gateway.recall import RecallAsk, Recalls
+from detente.gateway.versions import Versions
 from detente.gateway.why import ItemWhy
 from detente.testing import World, check
 from detente.testing.parts import AGREEMENT, HOUR_MS
+from detente.testing.site import Site
 from tests.world.test_histories import Histories
 
 READERS = ("B", "K", "W")
@@ -197,6 +202,116 @@ def test_the_past_of_one_item_is_told_step_by_step(tmp_path: Path) -> None:
         assert [told(await why(world, item, at_ms=at_ms)) for at_ms, _ in steps] == notes
 
     play(tmp_path, story)
+
+
+def test_every_step_of_a_long_history_is_remembered(tmp_path: Path) -> None:
+    """Expiry in hold and after it, reads of a client, sends cut by an order and by a crash,
+    reviews, conditions, a lapse."""
+
+    async def story(world: World) -> None:
+        notes = Notes()
+
+        async def step(work: Awaitable[object]) -> None:
+            await work
+            await notes.take(world)
+
+        await step(world.publish("B", "VT", "B-NAV", 2))
+        await step(world.publish("W", "VT", "W-CG"))
+        await step(world.read())
+        await step(world.exchange())
+        await step(world.publish("B", "VT", "B-NAV"))
+        await step(world.begin_read())
+        await step(world.halt("B", direction="out", lasts_ms=20 * HOUR_MS))
+        await step(world.end_read())
+        await step(world.publish("B", "RA", "B-POL"))
+        await step(world.advance(7 * HOUR_MS))
+        await step(world.publish("B", "VT", "B-NAV"))
+        await step(world.resume("B"))
+        await step(world.begin_read())
+        await step(world.crash("B"))
+        await step(world.suspend("B", kinds=("VT",), direction="out"))
+        await step(world.advance(2 * HOUR_MS))
+        await step(world.read())
+        await step(world.publish("B", "FI", "B-FIU"))
+        await step(world.begin_read())
+        await step(world.suspend("W", kinds=("SL",), direction="out"))
+        await step(world.suspend("B", kinds=("SL",), direction="out"))
+        await step(world.suspend("B", kinds=("FI",), direction="out"))
+        await step(world.end_read())
+        (last,) = [one.id for one in world.items if one.kind == "RA"]
+        await step(world.review(last, "K", "release"))
+        await step(world.review(last, "W", "refuse", code="other"))
+        await step(world.read())
+        await step(world.advance(5 * HOUR_MS))
+        await step(world.resume("B"))
+        await step(world.condition("B", kinds=("VI",), direction="out"))
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(world.assure("K", "B", ("VI",), lasts_ms=HOUR_MS))
+        await step(world.read())
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(world.publish("B", "VT", "B-NAV"))
+        await step(world.advance(7 * HOUR_MS))
+        await step(world.suspend("B", kinds=("VT",), direction="out"))
+        await step(world.exchange())
+        states = {note[0] for note in notes.noted.values()}
+        assert states >= {
+            "expired", "held", "in flight", "no feed", "queued", "received", "refused", "sent",
+            "under review",
+        }  # fmt: skip
+        await notes.compare(world)
+        await world.crash("B")
+        await notes.compare(world)
+
+    play(tmp_path, story)
+
+
+def test_recall_counts_from_its_instant_for_the_versions_it_was_about(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        recalls = Recalls(site.book, site.gate, lambda _agreement, _collection: None)
+        (one, other) = await world.publish("B", "VI", "B-NAV", 2)
+        item = next(item for item in world.items if item.id == one)
+        newer = item.raw.replace(b'"modified": "2026-01-01', b'"modified": "2026-01-02')
+        world.clock.advance(1)
+        await publish(site, newer)
+        published = world.now_ms()
+        world.clock.advance(1)
+        ask = RecallAsk(agreement=AGREEMENT, collection="b-out", party="B", id=one)
+        await recalls.recall(replace(ask, versions=Versions(times=("2026-01-01T00:00:00",))))
+        first = world.now_ms()
+        world.clock.advance(1)
+        await recalls.recall(ask)
+        second = world.now_ms()
+        world.clock.advance(1)
+
+        async def states(at_ms: int | None) -> list[str]:
+            lines, _ = await site.whys.item(one, "W", at_ms=at_ms)
+            return [line.state for line in lines]
+
+        assert await states(published) == ["queued", "queued"]
+        assert await states(first) == ["queued", "recalled"]
+        assert await states(second) == await states(None) == ["recalled", "recalled"]
+        assert (await why(world, other, at_ms=second)).state == "queued"
+
+    async def whole() -> None:
+        async with World.open(tmp_path / "world") as world:
+            await story(world)  # what is taken back, the world's own rows know nothing of
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+async def publish(site: Site, raw: bytes) -> None:
+    publication = Publication(
+        agreement=AGREEMENT,
+        collection="b-out",
+        party="B",
+        body=raw,
+        kind="VI",
+        purpose="interdiction",
+        grade="admiralty:B2",
+        unit="B-NAV",
+    )
+    await site.intake.publish(publication)
 
 
 def test_what_this_node_learnt_later_changes_no_answer_about_then(tmp_path: Path) -> None:

@@ -31,7 +31,17 @@ from detente.gateway.passed import carries
 from detente.model import Entry, Handling, Kind, decode
 from detente.ports import PageRow, View
 from detente.proof import leaf_hash, root_of
-from detente.rules.feed import Feed, Outcome, Point, change, expire, open_feed, review, served
+from detente.rules.feed import (
+    Feed,
+    Grant,
+    Outcome,
+    Point,
+    change,
+    expire,
+    open_feed,
+    review,
+    served,
+)
 from detente.rules.standing import Act, Standing, fold
 
 __all__ = ["Past", "Place", "entries_until"]
@@ -94,7 +104,7 @@ class Past:
             if told.hear(entry):
                 played.served(entry.at)
             if entry.act == "standing":
-                told.stand(index, self._ends_later)
+                told.stand(index, functools.partial(self._cut_at, place.handling.collection, party))
                 known = functools.partial(self._standing, index, entry.at)
                 played.stand(entry.standing or "", entry.at, known)
             elif (entry.collection, entry.party) == (place.handling.collection, party):
@@ -108,13 +118,30 @@ class Past:
         """What was in force when the ledger had so many entries."""
         return fold(self._known(index), at_ms)
 
-    def _ends_later(self, page: int) -> bool:
-        """True if the ledger says after the instant how the page ended: then it was under way."""
-        size = self._view.log_size(self._log)
-        return any(
-            entry.act == "page.end" and entry.page == page
-            for _, entry in _entries(self._view, self._log, self._end, size)
-        )
+    def _cut_at(self, name: str, party: str, row: PageRow) -> int | None:
+        """The entry of the standing that broke off a page of which no entry says how it ended: the
+        first that covers what was on it, or repeats the one it left under, as a node does that
+        starts again; None where an entry does say it."""
+        view, log = self._view, self._log
+        pieces, _ = msgspec.json.decode(row.pieces, type=tuple[tuple[Grant, ...], object])
+        numbers = {number for piece in pieces for number in piece.handlings}
+        stored = view.handlings(collection_key(self.agreement, name))
+        handlings = [decode(stored[number], Handling) for number in numbers]
+        left_under = decode(view.entry(log, row.index), Entry).standing
+        first, cut = None, None
+        for index, entry in _entries(view, log, row.index + 1, view.log_size(log)):
+            if entry.act == "page.end" and entry.page == row.index:
+                return None
+            if entry.act == "standing" and cut is None:
+                first = index if first is None else first
+                current = self.current(self._standing(index, entry.at))
+                if entry.standing == left_under or any(
+                    decide_for(current, one, own=self._book.me.party, party=party).outcome
+                    not in ("moderate", "release")
+                    for one in handlings
+                ):
+                    cut = index
+        return first if cut is None else cut
 
     def _recalled(self, place: Place, entries: Iterable[tuple[int, Entry]]) -> bool:
         """True if a recall by then was about this entry. Its own entry commits to the root over
@@ -175,6 +202,7 @@ class _Told:
         self._rows: dict[int, PageRow] = {}
         #: Pages that are known by now to have been cut.
         self._cut: set[int] = set()
+        self._cut_at: dict[int, int | None] = {}
         self._carried: dict[int, set[int]] = {}
         several = place.family if len(place.family) <= VERSIONS_MAX else (place.seq,)
         for seq in several:
@@ -201,11 +229,15 @@ class _Told:
             return whole and mine and row.reader != PEER and row.what == "objects"
         return False
 
-    def stand(self, index: int, ends_later: Callable[[int], bool]) -> None:
-        """A new standing breaks off open sends that it covers, and says so in no other entry."""
-        for page in self._cut:
+    def stand(self, index: int, cut_at: Callable[[PageRow], int | None]) -> None:
+        """A new standing breaks off open sends that it covers, and no other entry says so."""
+        for page in sorted(self._cut):
             row = self._rows[page]
-            if row.outcome == "open" and page < index and not ends_later(page):
+            if row.outcome != "open" or page > index:
+                continue
+            if page not in self._cut_at:
+                self._cut_at[page] = cut_at(row)
+            if self._cut_at[page] == index:
                 self._rows[page] = replace(row, outcome="cut")
 
     def pages(self) -> list[PageRow]:
