@@ -44,6 +44,17 @@ _OUTCOMES = {
     "refuse": ("x", "is refused"),
     "": ("·", "is not decided"),
 }
+#: States that say the same as an outcome.
+_PLAINLY = {
+    "held": "hold",
+    "no feed": "refuse",
+    "not here yet": "",
+    "queued": "release",
+    "received": "release",
+    "refused": "refuse",
+    "sent": "release",
+    "under review": "moderate",
+}
 
 
 @stated
@@ -144,8 +155,10 @@ def _tell_item(line: dict[str, Any]) -> None:
     parts += line["markings"]
     _lines("  ", f"{line['agreement']}/{line['collection']}, from {line['sender']}: ", *parts)
     sign, words = _OUTCOMES[line["outcome"]]
-    print(f"{sign} to {plain(line['party'])}: {line['state'].upper()}", end="")
-    print(f" · its handling {words}" if line["outcome"] else "", end="")
+    # What became of the item, and besides, where it is another matter, what becomes of its like.
+    plainly = _PLAINLY.get(line["state"]) == line["outcome"]
+    like = "" if plainly else f" · what is like it {words}"
+    print(f"{sign} to {plain(line['party'])}: {line['state'].upper()}{like}", end="")
     print(f" · as of {time_text(line['at_ms'])}")
     if line["state"] == "not here yet":
         print(f"  It was entered at {time_text(line['added_us'] // 1000)}.")
@@ -223,7 +236,7 @@ def _tell_group(group: dict[str, Any]) -> None:
     for one in group["causes"]:
         cause, count = one["cause"], one["handlings"]
         of = f" ({count} of {group['handlings']})" if count != group["handlings"] else ""
-        _lines("  ├─ ", f"{cause['words']} [{cause['code']}, {cause['source']}]{of}", after="  │  ")
+        _lines("  ├─ ", f"{cause['words']} [{cause['code']}]{of}", after="  │  ")
         if cause.get("remedy"):
             _lines("  │  → ", cause["remedy"], after="  │    ")
     if group["causes_more"]:

@@ -227,8 +227,9 @@ class Whys:
         self, view: View, basis: _Basis, item: str
     ) -> Iterator[tuple[str, tuple[int, ...]]]:
         """The entries of the object in each collection that has any. Those of the newest agreement
-        count: what lies in them is this node's, whatever term is running."""
-        terms = basis.standing.newest
+        count, whatever was in force then: what lies in them is this node's."""
+        current = self._gate.current(basis.current.agreement)
+        terms = current.standing.newest if current else None
         for collection in terms.collections if terms else ():
             key = collection_key(basis.current.agreement, collection.name)
             family = tuple(sorted(view.find(key, object_key(item))))
