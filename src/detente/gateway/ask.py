@@ -391,7 +391,12 @@ def _flow(
         outcomes.setdefault(decision.outcome, []).append(unit)
         by.update(dict.fromkeys(decision.orders))
         words.update(dict.fromkeys(_words(decision.reasons)))
-    state = {"release": "open", "hold": "held", "refuse": "refused"}
+    state = {
+        "release": "open",
+        "moderate": "reviewed one by one",
+        "hold": "held",
+        "refuse": "refused",
+    }
     text = (
         state[next(iter(outcomes))]
         if len(outcomes) == 1

@@ -297,6 +297,48 @@ def test_why_is_a_tree_that_fits_a_screen(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_marking_that_is_not_known_is_shown_with_what_its_definition_says(
+    tmp_path: Path,
+) -> None:
+    async def story(site: Site) -> None:
+        unknown = definition(MARK, "") | {
+            "definition_type": "own",
+            "definition": {"level": "R\x07"},
+        }
+        await site.publish({**unknown, "name": "Eyes of A"}, marked(1, MARK))
+        status, told = await Node(site).ask("GET", "/api/why", object=item(1)["id"], to="K")
+        assert status == 200
+        ((cause,),) = [line["causes"] for line in told["why"]]
+        assert cause["code"] == "marking.unknown"
+        assert cause["grounds"][0]["words"] == 'Eyes of A {"level":"R\\u0007"}'
+
+    play(tmp_path, story)
+
+
+def test_what_only_a_person_may_pass_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = 'id = "VI"\ntitle = "vessel"\n'
+    monkeypatch.setattr(kit, "TERMS", kit.TERMS.replace(kind, f"{kind}moderated = true\n"))
+
+    async def story(site: Site) -> None:
+        node = Node(site)
+        await site.publish(item(1))
+        done = await node.run("why", item(1)["id"], "--to", "K")
+        assert "? to K: UNDER REVIEW · as of" in done.stdout
+        assert "(a review may pass this item all the same)" in done.stdout
+        assert "then: An office with the power to review releases or refuses it." in done.stdout
+        status, told = await node.ask("GET", "/api/standing")
+        (flow,) = [
+            one
+            for one in told["standings"][0]["flows"]
+            if (one["kind"], one["recipient"]) == ("VI", "K")
+        ]
+        assert (status, flow["state"]) == (200, "reviewed one by one")
+
+    play(tmp_path, story)
+
+
 def test_feed_show_groups_a_thousand_handlings(tmp_path: Path) -> None:
     async def story(site: Site) -> None:
         node = Node(site)
