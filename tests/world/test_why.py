@@ -97,8 +97,8 @@ class Remembered(Histories):
 
 
 @settings(
-    max_examples=8,
-    stateful_step_count=15,
+    max_examples=4,
+    stateful_step_count=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -51,10 +52,9 @@ ENTRIES_MAX = 4096
 #: Versions of one object that are looked at; of one with more it is not said that an older one was
 #: passed over.
 VERSIONS_MAX = 50
-_ACTS = tuple(
-    f'"act":"{act}"'.encode()
-    for act in ("expire", "page.end", "receipt", "recall", "review", "standing")
-)
+#: Entries that bear on where items stand; those of pages, which are many, with their page.
+_ACT = re.compile(rb'"act":"(?:expire|recall|review|standing|(page\.end|receipt))"')
+_PAGE = re.compile(rb'"page":(\d+)')
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +93,10 @@ class Past:
     def state(self, place: Place, party: str) -> str:
         """Where the item stood towards the party; ``no feed`` where it had none then."""
         start = entries_until(self._view, self._log, place.added_us // 1000 - 1)
-        entries = list(_entries(self._view, self._log, start, self._end))
+        told = _Told(self._view, place, party, self._end)
+        entries = list(_entries(self._view, self._log, start, self._end, told.rows.keys()))
         if self._recalled(place, entries):
             return "recalled"
-        told = _Told(self._view, place, party, self._end)
         played = _Played(self, place, party, self._book.me.party)
         first_ms = place.added_us // 1000
         played.stand("", first_ms, lambda: fold(self._known(start), first_ms))
@@ -129,7 +129,8 @@ class Past:
         handlings = [decode(stored[number], Handling) for number in numbers]
         left_under = decode(view.entry(log, row.index), Entry).standing
         first, cut = None, None
-        for index, entry in _entries(view, log, row.index + 1, view.log_size(log)):
+        end = view.log_size(log)
+        for index, entry in _entries(view, log, row.index + 1, end, {row.index}):
             if entry.act == "page.end" and entry.page == row.index:
                 return None
             if entry.act == "standing" and cut is None:
@@ -199,7 +200,7 @@ class _Told:
 
     def __init__(self, view: View, place: Place, party: str, end: int) -> None:
         self._seq = place.seq
-        self._rows: dict[int, PageRow] = {}
+        self.rows: dict[int, PageRow] = {}
         #: Pages that are known by now to have been cut.
         self._cut: set[int] = set()
         self._cut_at: dict[int, int | None] = {}
@@ -210,21 +211,21 @@ class _Told:
             number = block.handlings[seq - block.first] if block is not None else -1
             for row in view.pages_of(place.collection, seq):
                 if row.index < end and carries(row, party, number, seq):
-                    self._rows[row.index] = replace(row, outcome="open", receipt=None)
+                    self.rows[row.index] = replace(row, outcome="open", receipt=None)
                     self._carried.setdefault(row.index, set()).add(seq)
                     if row.outcome == "cut":
                         self._cut.add(row.index)
 
     def hear(self, entry: Entry) -> bool:
         """Take an entry in; True if the item has now been served to a reader without receipts."""
-        row = self._rows.get(-1 if entry.page is None else entry.page)
+        row = self.rows.get(-1 if entry.page is None else entry.page)
         if row is None:
             return False
         if entry.act == "receipt":
-            self._rows[row.index] = replace(row, outcome="received", receipt=entry.doc)
+            self.rows[row.index] = replace(row, outcome="received", receipt=entry.doc)
         elif entry.act == "page.end" and row.outcome == "open":
             whole = entry.outcome == "served"
-            self._rows[row.index] = replace(row, outcome="served" if whole else "cut")
+            self.rows[row.index] = replace(row, outcome="served" if whole else "cut")
             mine = self._seq in self._carried[row.index]
             return whole and mine and row.reader != PEER and row.what == "objects"
         return False
@@ -232,17 +233,17 @@ class _Told:
     def stand(self, index: int, cut_at: Callable[[PageRow], int | None]) -> None:
         """A new standing breaks off open sends that it covers, and no other entry says so."""
         for page in sorted(self._cut):
-            row = self._rows[page]
+            row = self.rows[page]
             if row.outcome != "open" or page > index:
                 continue
             if page not in self._cut_at:
                 self._cut_at[page] = cut_at(row)
             if self._cut_at[page] == index:
-                self._rows[page] = replace(row, outcome="cut")
+                self.rows[page] = replace(row, outcome="cut")
 
     def pages(self) -> list[PageRow]:
         """The pages of the item itself, as they stood, in the order of the ledger."""
-        return [row for page, row in sorted(self._rows.items()) if self._seq in self._carried[page]]
+        return [row for page, row in sorted(self.rows.items()) if self._seq in self._carried[page]]
 
     def newer_given(self) -> bool:
         """True if a page gave a later entry of the same object."""
@@ -250,7 +251,7 @@ class _Told:
             row.what == "objects"
             and row.outcome == "served"
             and max(self._carried[page]) > self._seq
-            for page, row in self._rows.items()
+            for page, row in self.rows.items()
         )
 
 
@@ -342,10 +343,14 @@ class _Time(msgspec.Struct, frozen=True):
     at: int
 
 
-def _entries(view: View, log: str, a: int, b: int) -> Iterator[tuple[int, Entry]]:
-    """The entries ``a <= index < b`` that bear on where items stand. Most others are passed over
-    unread: pages are many."""
+def _entries(
+    view: View, log: str, a: int, b: int, pages: Collection[int] = ()
+) -> Iterator[tuple[int, Entry]]:
+    """The entries ``a <= index < b`` that bear on where items stand, of pages only those of
+    ``pages``. The others are passed over unread."""
     for first in range(a, b, ENTRIES_MAX):
         for index, data in enumerate(view.entries(log, first, min(b, first + ENTRIES_MAX)), first):
-            if any(act in data for act in _ACTS):
+            found = _ACT.search(data)
+            page = _PAGE.search(data) if found is not None and found[1] else None
+            if found is not None and (page is None or int(page[1]) in pages):
                 yield index, decode(data, Entry)

@@ -10,12 +10,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from detente.faces.cli import app
 from detente.gateway.feeds import decode_feed, encode_feed
 from detente.gateway.intake import Publication
-from detente.gateway.opening import OPEN_MEDIA
+from detente.gateway.opening import OPEN_MEDIA, Caveat, code_of
 from detente.gateway.recall import RecallAsk
 from detente.main import _Host
 from detente.model import Entry, decode
@@ -171,6 +172,21 @@ def test_other_caveats_need_a_new_code_and_the_same_do_not(tmp_path: Path) -> No
         assert other["wrong_code"]
 
     play(tmp_path, story)
+
+
+def test_the_code_hangs_on_the_object_and_on_each_word_of_each_caveat() -> None:
+    base = Caveat(what="marking", name="n", words="a")
+    others = [replace(base, words="b"), replace(base, name="m"), replace(base, what="purpose")]
+    codes = [
+        code_of("x", (base,)),
+        code_of("y", (base,)),
+        code_of("x", ()),
+        code_of("x", (base,) * 2),
+    ]
+    codes += [code_of("x", (other,)) for other in others]
+    assert len(set(codes)) == len(codes)
+    assert all(len(code) == 8 for code in codes)
+    assert code_of("x", (base,)) == codes[0]
 
 
 @pytest.mark.parametrize(
