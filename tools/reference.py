@@ -37,6 +37,8 @@ ACTS = {
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",
     "return": "items that were held went back to their unit on resumption, on the record",
+    "open": "a person of this party opened an item here, after its caveats; commitment to who, "
+    "what and why",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",
     "page.end": "how sending that page ended: served or cut",
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",
@@ -83,6 +85,18 @@ def _text(node: ast.expr) -> str:
     return "…"
 
 
+def _texts(node: ast.expr) -> list[str]:
+    """Every text that a code may be: that of each branch of a choice."""
+    if isinstance(node, ast.IfExp):
+        return _texts(node.body) + _texts(node.orelse)
+    return [str(node.value)] if isinstance(node, ast.Constant) else []
+
+
+def _remedy(node: ast.expr | None) -> str:
+    text = "" if node is None else _text(node)
+    return f"\n\nWhat would change it: {text}" if text.strip("…") else ""
+
+
 def _calls() -> Iterator[tuple[str, ast.Call]]:
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -118,13 +132,11 @@ def reasons() -> str:
     """Every reason code of a decision."""
     found: dict[str, str] = {}
     for name, call in _calls():
-        words = {k.arg: _text(k.value) for k in call.keywords}
-        if name == "Reason" and words.get("code", "…") != "…":
-            found.setdefault(words["code"], words.get("words", "…"))
-        if name == "_hold" and len(call.args) > 2:
-            found.setdefault(_text(call.args[0]), _text(call.args[2]))
-    found.setdefault("assurance", "… has assured … (…).")
-    found.setdefault("assurance.awaiting", "Waiting for … to assure … for ….")
+        said = {k.arg: k.value for k in call.keywords}
+        if name == "Reason" and "code" in said and "words" in said:
+            for code in _texts(said["code"]):
+                words = _text(said["words"])
+                found.setdefault(code, words + _remedy(said.get("remedy")))
     lines = [
         "# Reasons\n",
         "Why an item is released, held or refused towards a party "

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.config import CONFIG_NAME, Config
 from detente.errors import Invalid, Missing
+from detente.faces.api_why import answer_why
 from detente.faces.cli import app
 from detente.faces.client import Questions
 from detente.faces.documents import KeyCard, charter_of, key_card, new_envelope
@@ -56,6 +57,9 @@ class _Stopped:
                 return {"standings": [node.ask.standing(name, at_ms) for name in names]}
             if path == "/api/trace":
                 return {"trace": await node.ask.trace(query.get("object") or "", chosen)}
+            if path == "/api/why":
+                said = {name: value for name, value in query.items() if value is not None}
+                return await answer_why(node.whys, said)
         raise Missing(
             "node.not-running",
             "Expected a running node for this question, got a stopped one.",

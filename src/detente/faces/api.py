@@ -21,6 +21,7 @@ from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
@@ -71,6 +72,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     recalls: Recalls
     exchange: Exchange
     guard: Guard
+    whys: WhyAPI
     links: LinkAPI
     clock: SettableClock | None
     export: Callable[[Path], Awaitable[dict[str, object]]]
@@ -120,10 +122,7 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
-        links, clients = (
-            self._parts.links,
-            ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
-        )
+        clients = ClientAPI(self._parts.store, self._parts.book, self._parts.guard)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -146,6 +145,8 @@ class API:
             ("POST", "/api/holds/{verdict}", self._decide),
             ("POST", "/api/recalls", self._recall),
             ("GET", "/api/trace", self._trace),
+            ("GET", "/api/why", self._parts.whys.why),
+            ("POST", "/api/items/open", self._parts.whys.open),
             ("GET", "/api/peers", self._peers),
             ("POST", "/api/peers", self._peer_add),
             ("POST", "/api/peers/sync", self._sync),
@@ -153,16 +154,7 @@ class API:
             ("GET", "/api/clients", clients.all),
             ("POST", "/api/clients", clients.add),
             ("DELETE", "/api/clients/{name}", clients.remove),
-            ("GET", "/api/sources", links.sources),
-            ("POST", "/api/sources", links.source_add),
-            ("GET", "/api/sources/{name}", links.source_show),
-            ("DELETE", "/api/sources/{name}", links.source_remove),
-            ("POST", "/api/sources/{name}/poll", links.source_poll),
-            ("GET", "/api/sinks", links.sinks),
-            ("POST", "/api/sinks", links.sink_add),
-            ("GET", "/api/sinks/{name}", links.sink_show),
-            ("DELETE", "/api/sinks/{name}", links.sink_remove),
-            ("POST", "/api/sinks/{name}/push", links.sink_push),
+            *self._parts.links.routes(),
             ("POST", "/api/clock", self._clock),
             ("POST", "/api/ledger/export", self._export),
         ]

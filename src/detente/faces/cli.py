@@ -15,8 +15,8 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_assess, cli_clients, cli_links, cli_orders, cli_papers
-from detente.faces.client import NodeClient, Questions
+from detente.faces import cli_assess, cli_clients, cli_links, cli_orders, cli_papers, cli_why
+from detente.faces.client import NodeClient, Questions, questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
 
@@ -48,23 +48,12 @@ def _host(context: typer.Context) -> Host:
     return host
 
 
-def _questions(host: Host, folder: Path) -> Questions:
-    """The running node if there is one, else the stopped one's store."""
-    try:
-        client = NodeClient(folder)
-        client.get("/api/node")
-    except Unavailable:
-        return host.stopped(folder)
-    return client
-
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Exchange under signed agreements that can be stopped, held and proved.",
 )
-feed = typer.Typer(no_args_is_help=True, help="What a party can read, and how it stands.")
 hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
 ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
 peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
@@ -73,7 +62,8 @@ app.add_typer(cli_papers.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
 app.add_typer(cli_orders.assurance, name="assurance")
 app.add_typer(cli_assess.assessment, name="assessment")
-app.add_typer(feed, name="feed")
+app.add_typer(cli_why.feed, name="feed")
+app.add_typer(cli_why.item, name="item")
 app.add_typer(hold, name="hold")
 app.add_typer(ledger, name="ledger")
 app.add_typer(peer, name="peer")
@@ -81,6 +71,7 @@ app.add_typer(cli_clients.client, name="client")
 app.add_typer(cli_links.source, name="source")
 app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
+app.command()(cli_why.why)
 
 
 @app.command()
@@ -131,7 +122,7 @@ def standing(
 ) -> None:
     """What is in force: state, since when, by whose order, until when."""
     at_ms = None if at is None else str(parse_time_ms(at))
-    found = _questions(_host(context), folder).get(
+    found = questions(_host(context).stopped, folder).get(
         "/api/standing", agreement=agreement, at_ms=at_ms
     )
     answer(found, as_json=as_json, words=lambda: _tell_standings(found["standings"]))
@@ -236,21 +227,6 @@ def publish(
 
 @app.command()
 @stated
-def why(
-    context: typer.Context,
-    folder: Folder,
-    item: Annotated[str, typer.Argument(help="STIX id.")],
-    to: Annotated[str, typer.Option(help="The party.")],
-    as_json: Json = False,
-) -> None:
-    """Why an item stands as it stands towards a party."""
-    found = _questions(_host(context), folder).get("/api/trace", object=item)
-    lines = [line for line in found["trace"] if line["party"] == to]
-    answer({"why": lines}, as_json=as_json, words=lambda: _tell_why(lines))
-
-
-@app.command()
-@stated
 def trace(
     context: typer.Context,
     folder: Folder,
@@ -262,20 +238,8 @@ def trace(
     wanted = stix_object or item
     if wanted is None:
         raise Invalid("cli.item", "Expected a STIX id, got none.")
-    found = _questions(_host(context), folder).get("/api/trace", object=wanted)
+    found = questions(_host(context).stopped, folder).get("/api/trace", object=wanted)
     answer(found, as_json=as_json, words=lambda: _tell_trace(found["trace"]))
-
-
-@feed.command("show")
-@stated
-def feed_show(
-    folder: Folder,
-    to: Annotated[str | None, typer.Option(help="One party only.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Counts by collection, party, kind and state, with the reasons."""
-    found = NodeClient(folder).get("/api/feeds", party=to)
-    answer(found, as_json=as_json, words=lambda: _tell_feeds(found["feeds"]))
 
 
 @hold.command("list")
@@ -336,15 +300,6 @@ def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
             tell(f"  refused {refused.get('id', refused['index'])}: {refused['sentence']}")
 
 
-def _tell_why(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
-        print(f"{line['id']} to {line['party']}: {line['state']}")
-        for reason in line["reasons"]:
-            print(f"  {reason}")
-    if not lines:
-        print("No such item towards that party.")
-
-
 def _tell_trace(lines: list[dict[str, Any]]) -> None:
     for line in lines:
         print(
@@ -356,24 +311,6 @@ def _tell_trace(lines: list[dict[str, Any]]) -> None:
             print(
                 f"  page {page['index']} at {time_text(page['at_ms'])}: {page['outcome']}{receipt}"
             )
-
-
-def _tell_feeds(lines: list[dict[str, Any]]) -> None:
-    table(
-        "Feeds",
-        ("collection", "to", "kind", "unit", "outcome", "items"),
-        [
-            (
-                f["collection"],
-                f["party"],
-                f["kind"],
-                f["unit"],
-                f["outcome"],
-                ", ".join(f"{n} {s}" for s, n in sorted(f["states"].items())),
-            )
-            for f in lines
-        ],
-    )
 
 
 def _tell_held(items: list[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from detente.rules.decision import Reason
 from detente.rules.feed import Feed, ranges, state_of
 from detente.rules.standing import Order, Standing
 
-__all__ = ["Ask"]
+__all__ = ["Ask", "item_state"]
 
 #: Items listed one by one in one answer; counts are always whole.
 ITEMS_MAX = 1000
@@ -316,7 +316,7 @@ class Ask:
                     state=(
                         "recalled"
                         if view.recalled(key, seq, seq + 1)
-                        else _item_state(feed, number, seq, pages)
+                        else item_state(feed, number, seq, pages)
                     ),
                     added_us=block.added_us[seq - block.first],
                     reasons=_words(decision.reasons),
@@ -336,7 +336,7 @@ class Ask:
                 )
 
 
-def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
+def item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
     """What became of the item: what its pages prove counts before what the feed intends. A page
     that only named it gave nothing."""
     pages = [page for page in pages if page.what == "objects"]
@@ -414,7 +414,12 @@ def _flow(
         outcomes.setdefault(decision.outcome, []).append(unit)
         by.update(dict.fromkeys(decision.orders))
         words.update(dict.fromkeys(_words(decision.reasons)))
-    state = {"release": "open", "moderate": "moderated", "hold": "held", "refuse": "refused"}
+    state = {
+        "release": "open",
+        "moderate": "reviewed one by one",
+        "hold": "held",
+        "refuse": "refused",
+    }
     text = (
         state[next(iter(outcomes))]
         if len(outcomes) == 1

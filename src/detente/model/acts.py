@@ -30,6 +30,7 @@ ActName = Literal[
     "directive.effect",
     "directive.sign",
     "expire",
+    "open",
     "page",
     "page.end",
     "peer.act",

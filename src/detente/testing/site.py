@@ -19,9 +19,11 @@ from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate, Send
 from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Intake
+from detente.gateway.opening import Openings
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.review import Review
+from detente.gateway.why import Whys
 from detente.gateway.witness import Witness
 from detente.model import encode
 from detente.ports import OtherSize
@@ -121,6 +123,8 @@ class Site:
         self.intake = Intake(self.book, self.gate, Limits(), _nothing)
         self.review = Review(self.book, self.gate, _nothing)
         self.ask = Ask(self.book, self.gate, self.outcomes)
+        self.whys = Whys(self.book, self.gate, self.outcomes)
+        self.openings = Openings(self.book, self.gate)
         courier = Courier(self.world)
         self.witness = Witness(self.book, courier, keys["witness"])
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, courier)
