@@ -26,6 +26,7 @@ ActName = Literal[
     "charter",
     "clock.set",
     "credential",
+    "derive",
     "directive.effect",
     "directive.sign",
     "expire",

@@ -19,7 +19,17 @@ from detente.errors import Invalid
 from detente.wire.json import load, load_object
 from detente.wire.schemas import validators
 
-__all__ = ["Cut", "CutObject", "Limits", "Refusal", "Warning_", "cut", "is_time", "version_of"]
+__all__ = [
+    "Cut",
+    "CutObject",
+    "Limits",
+    "Refusal",
+    "Warning_",
+    "cut",
+    "is_id",
+    "is_time",
+    "version_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,11 @@ _PLAIN = ("id", "type")
 def is_time(text: str) -> bool:
     """True if a text is a timestamp as STIX and TAXII write them: RFC 3339 in UTC with ``Z``."""
     return _TIME.match(text) is not None
+
+
+def is_id(text: str) -> bool:
+    """True if a text is the id of an object, as STIX 2.1, 2.9 has it."""
+    return _ID.match(text) is not None
 
 
 def cut(body: bytes, limits: Limits) -> Cut:
