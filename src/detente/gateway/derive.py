@@ -8,11 +8,12 @@ without the other.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -158,7 +159,9 @@ class Derives:
         steps = _steps(ask, terms)
         self._check_office(ask, terms)
         markings = None if ask.markings is None else [_marking(one) for one in ask.markings]
-        made = await self._book.store.read(lambda view: self._make(view, ask, steps, markings))
+        parent, given = await self._book.store.read(lambda view: self._look(view, ask, steps))
+        # Searching takes long where very much was taken out, and nothing else waits for it.
+        made = await asyncio.to_thread(self._make, parent, given, steps, markings)
         if ask.dry_run:
             return _answer(ask, made)
         if made.findings:
@@ -212,13 +215,33 @@ class Derives:
                 hint="Say it with --by: another office releases what this one derives.",
             )
 
+    def _look(
+        self, view: View, ask: DeriveAsk, steps: tuple[Step, ...]
+    ) -> tuple[_Parent, dict[str, bool]]:
+        """The item, and for each object that the steps ask about whether readers of the child's
+        collection are given it."""
+        parent = self._find(view, ask.item)
+        key = collection_key(ask.agreement, ask.to)
+        asked: dict[str, bool] = {}
+
+        def given(stix_id: str) -> bool:
+            if stix_id not in asked:
+                asked[stix_id] = any(True for _ in _standing_entries(view, key, stix_id))
+            return asked[stix_id]
+
+        apply(load_object(parent.raw), steps, given=given)
+        return parent, asked
+
     def _make(
-        self, view: View, ask: DeriveAsk, steps: tuple[Step, ...], markings: list[str] | None
+        self,
+        parent: _Parent,
+        asked: Mapping[str, bool],
+        steps: tuple[Step, ...],
+        markings: list[str] | None,
     ) -> _Made:
         """The child, and what is left over in it. Nothing is written."""
-        parent = self._find(view, ask.item)
         value = load_object(parent.raw)
-        given = _given(view, collection_key(ask.agreement, ask.to))
+        given = asked.__getitem__
         applied = apply(value, steps, given=given)
         child = dict(applied.value)
         child["id"] = f"{parent.handling.stix_type}--{uuid.uuid4()}"
@@ -351,11 +374,6 @@ def _standing_entries(view: View, key: str, stix_id: str) -> Iterator[int]:
     return (
         seq for seq in view.find(key, object_key(stix_id)) if not view.recalled(key, seq, seq + 1)
     )
-
-
-def _given(view: View, key: str) -> Callable[[str], bool]:
-    """Whether an object is in the collection, so that who reads the child can have it too."""
-    return lambda stix_id: any(True for _ in _standing_entries(view, key, stix_id))
 
 
 def _made_at(parent: Mapping[str, object], book: Book) -> str:

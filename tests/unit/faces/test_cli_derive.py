@@ -11,6 +11,7 @@ import httpx
 
 from detente.main import _Stopped
 from detente.node import NodeFolder
+from detente.record import verify_copy
 from tests.unit.faces.kit import Site, item, play
 from tests.unit.faces.test_cli_links import run, told
 
@@ -50,6 +51,15 @@ def test_tear_line_is_made_traced_and_asked_about(tmp_path: Path) -> None:
         assert [one["id"] for one in traced["parents"]] == [AREA["id"]]
         _, output = await asyncio.to_thread(told, "trace", folder, child["id"])
         assert f"made from: {AREA['id']}" in " ".join(output.split())
+
+        # A copy of the record for others to check has the act, and neither of the names.
+        copy = tmp_path / "copy"
+        await site.node.export(copy)
+        assert verify_copy(copy).ok
+        record = b"".join(one.read_bytes() for one in copy.rglob("*") if one.is_file())
+        assert b'"act":"derive"' in record
+        assert AREA["id"].encode() not in record
+        assert child["id"].encode() not in record
 
         recall = ("recall", folder, AREA["id"], "--agreement", "T1", "--collection", "out")
         _, output = await asyncio.to_thread(told, *recall)
