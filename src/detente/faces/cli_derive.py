@@ -110,6 +110,8 @@ def _tell(done: dict[str, Any]) -> None:
         print("Nothing was published.")
         return
     print(f"{done['child']} made and published in {published['collection']}")
+    for warning in published["warnings"]:
+        print(f"  not strictly valid at {warning.get('path', '$')}: {warning['sentence']}")
     for party, outcomes in published["outcomes"].items():
         words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items()))
         print(f"  towards {party}: {words}")

@@ -70,6 +70,19 @@ def test_tear_line_is_made_traced_and_asked_about(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_what_is_no_longer_strictly_valid_is_told(tmp_path: Path) -> None:
+    folder = str(tmp_path / "a")
+
+    async def story(site: Site) -> None:
+        await site.publish(AREA)
+        words = ("derive", folder, AREA["id"], "--to", "out", "--remove", "longitude")
+        code, output = await asyncio.to_thread(told, *words)
+        assert code == 0
+        assert "not strictly valid" in output
+
+    play(tmp_path, story)
+
+
 def test_stopped_node_tells_what_was_made_from_which(tmp_path: Path) -> None:
     folder = tmp_path / "a"
 
