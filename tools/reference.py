@@ -32,6 +32,8 @@ ACTS = {
     "charter": "a charter was accepted",
     "clock.set": "the clock of an exercise was set",
     "credential": "a client's credential was made or removed",
+    "derive": "an item was made from another: office, commitment to which and how; in the private "
+    "ledger of the node only",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",

@@ -56,7 +56,13 @@ class _Stopped:
                 at_ms = int(at) if at else None
                 return {"standings": [node.ask.standing(name, at_ms) for name in names]}
             if path == "/api/trace":
-                return {"trace": await node.ask.trace(query.get("object") or "", chosen)}
+                item = query.get("object") or ""
+                kin = await node.derives.lineage(item)
+                return {
+                    "trace": await node.ask.trace(item, chosen),
+                    "parents": kin.parents,
+                    "children": kin.children,
+                }
             if path == "/api/why":
                 said = {name: value for name, value in query.items() if value is not None}
                 return await answer_why(node.whys, said)

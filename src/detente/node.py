@@ -34,6 +34,7 @@ from starlette.types import ASGIApp
 from detente.config import CONFIG_NAME, Config, parse_config, render_config
 from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
 from detente.faces.api import API, APIParts
+from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
 from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
@@ -45,6 +46,7 @@ from detente.gateway.ask import Ask
 from detente.gateway.bell import Bell
 from detente.gateway.book import Book, Identity, latest_us
 from detente.gateway.deliver import Delivery
+from detente.gateway.derive import Derives
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
@@ -327,6 +329,7 @@ class Node:
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
         self.intake = Intake(self.book, self.gate, limits, self.bell.ring)
+        self.derives = Derives(self.book, self.gate, self.intake)
         self.ask = Ask(self.book, self.gate, self.outcomes)
         self.whys = Whys(self.book, self.gate, self.outcomes)
         self.openings = Openings(self.book, self.gate)
@@ -434,6 +437,7 @@ class Node:
                 ask=self.ask,
                 review=self.review,
                 recalls=self.recalls,
+                derive=DeriveAPI(self.derives),
                 exchange=self.exchange,
                 guard=self.guard,
                 whys=WhyAPI(self.whys, self.openings),

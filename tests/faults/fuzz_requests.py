@@ -44,7 +44,7 @@ API = ("node", "standing", "publish", "charters", "charters/H", "agreements", "a
        "directives", "directives/draft", "assurances", "assurances/draft", "documents/0", "feeds",
        "holds", "holds/release", "recalls", "trace", "why", "items/open", "peers",
        "peers/sync", "peers/notify",
-       "clients", "clients/nobody", "clock")  # fmt: skip
+       "clients", "clients/nobody", "clock", "derivations")  # fmt: skip
 PEER = ("/peer/v1/acts", "/peer/v1/page", "/peer/v1/receipts", "/peer/v1/notice",
         "/witness/add-checkpoint")  # fmt: skip
 OTHER = ("/", "/healthz", "/healthz/", "/metrics", "/favicon.ico", "/taxii2", "/api", "/peer/v1/",

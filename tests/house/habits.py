@@ -19,6 +19,9 @@ EDGES = frozenset({"detente.store.writer"})
 MAY_USE_ANY = (
     "detente.model.codec",
     "detente.wire",
+    # They work on objects of STIX of any form, decoded; what comes out is plain JSON again.
+    "detente.rules.transform",
+    "detente.rules.leftover",
     # Answers of the API as the command line prints them: docs/decisions/0004-answers-as-json.md.
     "detente.faces.cli",
     "detente.faces.client",

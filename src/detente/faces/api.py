@@ -20,6 +20,7 @@ from starlette.routing import Route
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
+from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
 from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
@@ -70,6 +71,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     ask: Ask
     review: Review
     recalls: Recalls
+    derive: DeriveAPI
     exchange: Exchange
     guard: Guard
     whys: WhyAPI
@@ -144,6 +146,7 @@ class API:
             ("GET", "/api/holds", self._holds),
             ("POST", "/api/holds/{verdict}", self._decide),
             ("POST", "/api/recalls", self._recall),
+            ("POST", "/api/derivations", self._parts.derive.derive),
             ("GET", "/api/trace", self._trace),
             ("GET", "/api/why", self._parts.whys.why),
             ("POST", "/api/items/open", self._parts.whys.open),
@@ -265,7 +268,7 @@ class API:
 
     async def _recall(self, request: Request) -> object:
         body = await _json(request, _RecallBody)
-        return await self._parts.recalls.recall(
+        done = await self._parts.recalls.recall(
             RecallAsk(
                 agreement=body.agreement,
                 collection=body.collection,
@@ -274,12 +277,12 @@ class API:
                 versions=_one_version(body.version),
             )
         )
+        return await self._parts.derive.with_children(done)
 
     async def _trace(self, request: Request) -> object:
-        lines = await self._parts.ask.trace(
-            _needed(request, "object"), request.query_params.get("agreement")
-        )
-        return {"trace": lines}
+        item = _needed(request, "object")
+        lines = await self._parts.ask.trace(item, request.query_params.get("agreement"))
+        return {"trace": lines, **await self._parts.derive.kin(item)}
 
     # --- documents -------------------------------------------------------------------------
 

@@ -15,7 +15,15 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_assess, cli_clients, cli_links, cli_orders, cli_papers, cli_why
+from detente.faces import (
+    cli_assess,
+    cli_clients,
+    cli_derive,
+    cli_links,
+    cli_orders,
+    cli_papers,
+    cli_why,
+)
 from detente.faces.client import NodeClient, Questions, questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
@@ -72,6 +80,7 @@ app.add_typer(cli_links.source, name="source")
 app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
 app.command()(cli_why.why)
+app.command()(cli_derive.derive)
 
 
 @app.command()
@@ -239,7 +248,7 @@ def trace(
     if wanted is None:
         raise Invalid("cli.item", "Expected a STIX id, got none.")
     found = questions(_host(context).stopped, folder).get("/api/trace", object=wanted)
-    answer(found, as_json=as_json, words=lambda: _tell_trace(found["trace"]))
+    answer(found, as_json=as_json, words=lambda: _tell_trace(found))
 
 
 @hold.command("list")
@@ -300,8 +309,8 @@ def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
             tell(f"  refused {refused.get('id', refused['index'])}: {refused['sentence']}")
 
 
-def _tell_trace(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
+def _tell_trace(found: dict[str, Any]) -> None:
+    for line in found["trace"]:
         print(
             f"{line['id']} → {line['party']} ({line['collection']}, {line['kind']}): "
             f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}"
@@ -311,6 +320,8 @@ def _tell_trace(lines: list[dict[str, Any]]) -> None:
             print(
                 f"  page {page['index']} at {time_text(page['at_ms'])}: {page['outcome']}{receipt}"
             )
+    cli_derive.tell_kin("made from", found["parents"])
+    cli_derive.tell_kin("made from it", found["children"])
 
 
 def _tell_held(items: list[dict[str, Any]]) -> None:
@@ -459,8 +470,16 @@ def recall(
     answer(
         done,
         as_json=as_json,
-        words=lambda: print(f"{done['count']} versions taken back, entry {done['entry']}"),
+        words=lambda: _tell_recall(done),
     )
+
+
+def _tell_recall(done: dict[str, Any]) -> None:
+    print(f"{done['count']} versions taken back, entry {done['entry']}")
+    children = done.get("children", [])
+    cli_derive.tell_kin("made from it, and NOT taken back", children)
+    if children:
+        print("Decide for each whether it is to be taken back too.")
 
 
 def _tell_sync(done: dict[str, Any]) -> None:

@@ -59,7 +59,8 @@ P = ParamSpec("P")
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publisher gives: the bytes, and what STIX has no field for."""
+    """What a publisher gives: the bytes, and what STIX has no field for. ``originator`` (the
+    publisher if not said) and ``flags`` are for services of this node; no face hands them on."""
 
     agreement: str
     collection: str
@@ -70,6 +71,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     grade: str | None = None
     unit: str | None = None
     partial: bool = False
+    originator: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Refused(Record, frozen=True, kw_only=True):
@@ -148,8 +151,9 @@ class Intake:
         """Take a publication; answers when it is on disk.
 
         ``keep`` runs in the same transaction as the items, also if all of them are known: a
-        source's place is on disk exactly when its page is. It is not told ``outcomes``. Only for
-        what is ``partial``, of which no object undoes the whole.
+        source's place is on disk exactly when its page is. It is not told ``outcomes``. Of what
+        is not ``partial`` a refused object undoes the whole, before ``keep`` is asked; what
+        ``keep`` raises undoes it too.
 
         Refuses as a whole: an unknown collection, a party that is not its sender, a missing
         purpose or grade where the agreement demands them (R34), a body that cannot be cut, one
@@ -390,6 +394,7 @@ class _Stated(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str | None
     grade: str | None
     partial: bool
+    flags: tuple[str, ...]
 
 
 def _collection(current: Current | None, publication: Publication) -> tuple[Agreement, Terms]:
@@ -447,12 +452,13 @@ def _stated(publication: Publication, agreement: Agreement, collection: Terms) -
         )
     return _Stated(
         collection=collection.name,
-        originator=publication.party,
+        originator=publication.originator or publication.party,
         unit=unit,
         kind=publication.kind,
         purpose=purpose,
         grade=grade,
         partial=publication.partial,
+        flags=publication.flags,
     )
 
 
@@ -508,7 +514,7 @@ def _handling(stated: _Stated, kind: str, stix_type: str, marked: Marked) -> Han
         markings=marked.names,
         purpose=stated.purpose,
         grade=stated.grade,
-        flags=("part",) if marked.part else (),
+        flags=tuple(sorted({*stated.flags, *(("part",) if marked.part else ())})),
     )
 
 

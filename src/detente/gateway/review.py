@@ -7,6 +7,7 @@ import msgspec
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
+from detente.gateway.derive import check_second_person
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.model import Handling, decode, object_key
@@ -65,7 +66,9 @@ class Review:
         """Release or refuse the newest waiting version of an item towards a party.
 
         A release needs that the item may be released now: what is stopped, unassured or unknown
-        stays held (``Conflict`` with the reason). A refusal needs a code of ``REFUSAL_CODES``.
+        stays held (``Conflict`` with the reason), and what was derived from another item is
+        released by another office than the one that derived it (``NotAuthorised``). A refusal
+        needs a code of ``REFUSAL_CODES``.
         """
         await self._gate.settled(agreement)
         current = self._gate.current(agreement)
@@ -106,6 +109,8 @@ class Review:
         if row is None:
             raise Missing("item.unknown", f"Expected a waiting item, got {item}.")
         decision = decide_for(current, found.handling, own=book.me.party, party=party)
+        if verdict == "release":
+            check_second_person(tx, item, by)
         if verdict == "release" and decision.outcome not in ("moderate", "release"):
             words = "; ".join(reason.words for reason in decision.reasons)
             raise Conflict("review.stopped", f"Expected that {item} may be released, got: {words}")

@@ -27,6 +27,7 @@ ActName = Literal[
     "charter",
     "clock.set",
     "credential",
+    "derive",
     "directive.effect",
     "directive.sign",
     "expire",

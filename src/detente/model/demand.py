@@ -39,13 +39,15 @@ class PurposeTest(Record, frozen=True, kw_only=True):
 
 
 class Step(Record, frozen=True, kw_only=True):
-    """One step of a transform, on the properties that ``path`` names: property names with dots
-    between, ``*`` for every element of a list or every value of an object.
+    """One step of a transform, on what ``path`` names: property names with dots between, ``[0]``
+    for an element of a list, ``*`` for every element of a list or every value of an object.
 
-    ``remove`` takes them away; ``keep`` takes away all other properties of the object but those
-    that STIX requires; ``replace`` puts ``text`` in place of a text; ``coarsen-position`` rounds
-    degrees to a grid of ``cell_mdeg`` thousandths; ``coarsen-time`` rounds times down to
-    ``span_ms``; ``drop-references`` takes out references to objects that are not given.
+    ``remove`` takes it away; ``keep`` takes away all other properties of the object but those
+    that STIX requires and the markings (several in a row keep what any of them names); ``replace``
+    puts ``text`` in place of a text; ``coarsen-position`` rounds degrees to a grid of ``cell_mdeg``
+    thousandths; ``coarsen-time`` rounds times down to ``span_ms``; ``drop-references`` takes out
+    references to objects that are not given. The last three are done to all of the object if
+    ``path`` is empty.
     """
 
     do: StepName

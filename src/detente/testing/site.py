@@ -14,6 +14,7 @@ from detente.errors import Conflict, Unavailable
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book, Identity
 from detente.gateway.deliver import Delivery, Nothing, Ready
+from detente.gateway.derive import Derives
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate, Send
@@ -122,6 +123,7 @@ class Site:
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         self.intake = Intake(self.book, self.gate, Limits(), _nothing)
         self.review = Review(self.book, self.gate, _nothing)
+        self.derives = Derives(self.book, self.gate, self.intake)
         self.ask = Ask(self.book, self.gate, self.outcomes)
         self.whys = Whys(self.book, self.gate, self.outcomes)
         self.openings = Openings(self.book, self.gate)
