@@ -15,7 +15,7 @@ import typer
 
 from detente.config import Config
 from detente.errors import Invalid, Unavailable
-from detente.faces import cli_clients, cli_links, cli_orders, cli_papers
+from detente.faces import cli_clients, cli_links, cli_orders, cli_papers, cli_terms
 from detente.faces.client import NodeClient, Questions
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
@@ -69,7 +69,7 @@ hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
 ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
 peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
 app.add_typer(cli_papers.charter, name="charter")
-app.add_typer(cli_papers.agreement, name="agreement")
+app.add_typer(cli_terms.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
 app.add_typer(cli_orders.assurance, name="assurance")
 app.add_typer(feed, name="feed")

@@ -448,8 +448,8 @@ def _lacking(agreement: Agreement, _: Charters) -> Iterator[Gap]:
     assured = [k.id for k in agreement.kinds if k.assurances]
     needs = [
         ("agree", everybody, "it could never be opened"),
-        ("suspend", everybody, "every party can always stop its own flow, for longer than a halt"),
-        ("resume", everybody, "what it stops would stay stopped"),
+        ("suspend", senders, "who sends can always stop, and for longer than a halt"),
+        ("resume", senders, "what it stops would stay stopped"),
     ]
     if reviewed:
         needs.append(("review", senders, f"{listed(reviewed)} would wait for good"))

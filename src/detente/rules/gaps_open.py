@@ -82,6 +82,16 @@ def _people(agreement: Agreement) -> Iterator[Gap]:
                     f"Who is stopped cannot ask {member.party} why: its contact has no {field}.",
                     "Name an office that answers, and how it is reached; never a person.",
                 )
+    able = {power.party for power in agreement.powers if "suspend" in power.verbs}
+    senders = {one.sender for one in agreement.collections}
+    bound = [one.party for one in agreement.members if one.party not in able | senders]
+    if bound:
+        yield weak(
+            "power.reader-no-suspend",
+            "$.powers",
+            f"{listed(bound)} only reads, and cannot suspend what comes to it.",
+            'Add a power with verbs = ["suspend"] if it is to be able to.',
+        )
     overseen = {one.party for one in agreement.oversight}
     without = [one.party for one in agreement.members if one.party not in overseen]
     if without:

@@ -14,7 +14,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +23,11 @@ import msgspec
 from detente.errors import Invalid
 from detente.model import Agreement, decode
 from detente.model.codec import canonical
+from detente.rules.words import UNITS_MS, span_text, time_text
 from detente.wire.yaml import read_yaml
 
 __all__ = [
+    "NO_CHARTER",
     "Language",
     "language_of",
     "parse_span_ms",
@@ -40,7 +42,6 @@ Language = Literal["toml", "yaml"]
 #: Of a member whose charter is not given: checked before there are charters, never signed.
 NO_CHARTER = "0" * 64
 _SPAN = re.compile(r"\A(\d{1,9})(ms|s|m|h|d)\Z", re.ASCII)
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 #: Fields of the agreement itself that are instants; every other field in milliseconds is a span.
 _TIMES = frozenset({"from_ms", "until_ms", "review_ms"})
 
@@ -50,13 +51,7 @@ def parse_span_ms(text: str) -> int:
     match = _SPAN.match(text)
     if match is None:
         raise Invalid("time.span", f"Expected a span such as 90m, 24h or 30d, got {text[:40]!r}.")
-    return int(match[1]) * _UNITS_MS[match[2]]
-
-
-def span_text(ms: int) -> str:
-    """The span in the largest unit that it fills: ``parse_span_ms`` gives the same back."""
-    unit = next(one for one in reversed(_UNITS_MS) if ms % _UNITS_MS[one] == 0)
-    return f"{ms // _UNITS_MS[unit]}{unit}"
+    return int(match[1]) * UNITS_MS[match[2]]
 
 
 def parse_time_ms(text: str) -> int:
@@ -66,14 +61,6 @@ def parse_time_ms(text: str) -> int:
     except ValueError as error:
         raise Invalid("time.form", f"Expected an ISO 8601 time, got {text[:40]!r}.") from error
     return _ms(time)
-
-
-def time_text(ms: int | None) -> str:
-    """ISO 8601 in UTC with milliseconds; a dash for none."""
-    if ms is None:
-        return "–"
-    time = datetime.fromtimestamp(ms // 1000, UTC)
-    return time.strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
 
 
 def _ms(time: datetime) -> int:
