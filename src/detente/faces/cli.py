@@ -168,6 +168,8 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
         state = "in force" if one["in_force"] else "NOT in force"
         print(f"{mark}Agreement {one['agreement']} ({one['title']}): {state}")
         print(f"  at {time_text(one['at_ms'])}, standing {one['standing'][:16]}…")
+        for words in one.get("notices", []):
+            print(f"  NOTICE {words}")
         for order in one["orders"]:
             until = f" until {time_text(order['until_ms'])}" if order["until_ms"] else ""
             print(

@@ -343,6 +343,9 @@ def _test(was: PurposeTest, test: PurposeTest) -> Iterator[Difference]:
         else:
             what = f"Test {test.id}: question {name}: answer that passes,"
             yield from by_set(path, what, sorted(old), sorted(new), more_widens=True)
+        if then.choices != question.choices:
+            words = f"Test {test.id}: question {name} is answered by {_any_of(question.choices)}."
+            yield neither(path, words)
         if then.text != question.text:
             yield neither(path, f"Test {test.id}: question {name} now says: {question.text}")
 

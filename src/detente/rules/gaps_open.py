@@ -84,7 +84,8 @@ def _people(agreement: Agreement) -> Iterator[Gap]:
                 )
     able = {power.party for power in agreement.powers if "suspend" in power.verbs}
     senders = {one.sender for one in agreement.collections}
-    bound = [one.party for one in agreement.members if one.party not in able | senders]
+    readers = {reader for one in agreement.collections for reader in one.readers}
+    bound = [p for p in (m.party for m in agreement.members) if p in readers - senders - able]
     if bound:
         yield weak(
             "power.reader-no-suspend",
