@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands, errors, acts, reasons and settings.
+"""Writes docs/reference from the code: commands, errors, acts, reasons, gaps and settings.
 
 `python tools/reference.py` writes; a test compares. So the reference cannot fall behind.
 """
@@ -132,6 +132,24 @@ def reasons() -> str:
     return "\n".join(lines)
 
 
+def gaps() -> str:
+    """Every gap that an agreement can have, with what mends it."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for name, call in _calls():
+        if name in ("weak", "wrong") and len(call.args) == 4:
+            code, _, words, remedy = (_text(one) for one in call.args)
+            level = "Error" if name == "wrong" else "Warning"
+            found.setdefault(code, (level, words, remedy))
+    lines = [
+        "# Gaps\n",
+        "What `detente agreement check` and `draft` tell of an agreement. With an error it is not "
+        "drafted; warnings are told.\n",
+    ]
+    for code, (level, words, remedy) in sorted(found.items()):
+        lines.append(f"## `{code}`\n\n{level}. {words} *{remedy}*\n")
+    return "\n".join(lines)
+
+
 def acts() -> str:
     """Every kind of ledger entry."""
     lines = ["# Acts\n", "The kinds of entries in a ledger; fields in `detente.model.acts`.\n"]
@@ -157,6 +175,7 @@ PAGES = {
     "commands.md": commands,
     "errors.md": errors,
     "reasons.md": reasons,
+    "gaps.md": gaps,
     "acts.md": acts,
     "configuration.md": configuration,
 }

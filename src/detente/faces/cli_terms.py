@@ -175,9 +175,7 @@ def _written_in(
     try:
         text = read_file(file).decode()
     except UnicodeDecodeError as error:
-        raise Invalid(
-            f"terms.{language}", f"Expected {language.upper()} in UTF-8, got {file}: {error}."
-        ) from error
+        raise Invalid("terms.text", f"Expected UTF-8 in {file}: {error}.") from error
     return read_terms(text, digests, exercise=exercise, language=language, unsigned=unsigned)
 
 

@@ -89,7 +89,7 @@ def read_terms(
     """
     written = read_yaml(text) if language == "yaml" else _toml(text)
     if not isinstance(written, dict):
-        raise Invalid(f"terms.{language}", "Expected a table of terms.")
+        raise Invalid("terms.table", f"Expected a table of terms, got {_sort(written)}.")
     terms = _record(written, Agreement, "$")
     for index, member in enumerate(terms.get("members", [])):
         digest = charters.get(member.get("party", ""))

@@ -203,9 +203,15 @@ def test_an_agreement_is_shown_in_words_on_one_screen(tmp_path: Path) -> None:
 def test_terms_that_are_no_text_and_unknown_keys_are_told_in_either_language(
     tmp_path: Path,
 ) -> None:
-    for name, code in (("t.toml", "terms.toml"), ("t.yaml", "terms.yaml"), ("t.YML", "terms.yaml")):
+    for name, code in (
+        ("t.toml", "terms.toml"),
+        ("t.yaml", "terms.table"),
+        ("t.YML", "terms.table"),
+    ):
         file = tmp_path / name
         file.write_bytes(b"\xff\xfe")
+        assert told("agreement", "check", str(file), code=2)["error"]["code"] == "terms.text"
+        file.write_text("- one")
         assert told("agreement", "check", str(file), code=2)["error"]["code"] == code
     file, _, _ = template(tmp_path, "isac")
     file.write_text(file.read_text().replace("bulk_max", "bulk_maximum", 1))

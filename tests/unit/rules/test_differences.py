@@ -54,9 +54,21 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("grade 4x4:A1", kind(grade_least="admiralty:B2"), kind(grade_least="4x4:A1")),
     ("of any worth", kind(grade_least="admiralty:B2"), {}),
     ("marked at most: tlp:amber+strict", kind(tlp_max="green"), {}),
-    ("of type x are of kind VT, not none", {"kind_rules": ()}, {"kind_rules": (KindRule(kind="VT", types=("x",)),)}),
-    ("of type note are of kind VT, not PE", {}, {"kind_rules": (KindRule(kind="VT", types=("note",)), *GOOD.kind_rules)}),
-    ("all other types are of kind VT", {}, {"kind_rules": (*GOOD.kind_rules[:2], KindRule(kind="VT"))}),
+    (
+        "of type x are of kind VT, not none",
+        {"kind_rules": ()},
+        {"kind_rules": (KindRule(kind="VT", types=("x",)),)},
+    ),
+    (
+        "of type note are of kind VT, not PE",
+        {},
+        {"kind_rules": (KindRule(kind="VT", types=("note",)), *GOOD.kind_rules)},
+    ),
+    (
+        "all other types are of kind VT",
+        {},
+        {"kind_rules": (*GOOD.kind_rules[:2], KindRule(kind="VT"))},
+    ),
     ("Purpose q is added", {}, {"purposes": (*GOOD.purposes, Purpose(id="q", title="Q"))}),
     ("need not come with a purpose", {}, {"purpose_required": False}),
     ("need not come with a grade", {}, {"grade_required": False}),
@@ -68,22 +80,38 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("derived waits for nobody", {"second_person": True}, {}),
     ("Permitted use PU is added", {"permitted_uses": ()}, {}),
     ("Excluded use XU is gone", {}, {"excluded_uses": ()}),
-    ("Assurance AS holds for at most: 9s", {}, {"assurances": (replace(GOOD.assurances[0], valid_max_ms=9000),)}),
+    (
+        "Assurance AS holds for at most: 9s",
+        {},
+        {"assurances": (replace(GOOD.assurances[0], valid_max_ms=9000),)},
+    ),
     ("question r is gone", {"tests": (MORE,)}, {}),
     ("answer that passes, n is added", {}, {"tests": (question(passing=("y", "n")),)}),
     ("is passed by any answer", {}, {"tests": (ANY_ANSWER,)}),
     ("step remove x is gone", {"minimisations": (TWO_STEPS,)}, {}),
-    ("in another order", {"minimisations": (TWO_STEPS,)}, {"minimisations": (replace(STEPS, steps=TWO_STEPS.steps[::-1]),)}),
+    (
+        "in another order",
+        {"minimisations": (TWO_STEPS,)},
+        {"minimisations": (replace(STEPS, steps=TWO_STEPS.steps[::-1]),)},
+    ),
     ("Passed on to others: unsaid", {}, {"onward": None}),
-    ("Oversight, A: x: inside", {}, {"oversight": (*GOOD.oversight, Oversight(party="A", body="x", inside=True))}),
-    ("A to resume: 1 of head", {}, {"powers": (*GOOD.powers, Power(party="A", verbs=("resume",), offices=("head",)))}),
+    (
+        "Oversight, A: x: inside",
+        {},
+        {"oversight": (*GOOD.oversight, Oversight(party="A", body="x", inside=True))},
+    ),
+    (
+        "A to resume: 1 of head",
+        {},
+        {"powers": (*GOOD.powers, Power(party="A", verbs=("resume",), offices=("head",)))},
+    ),
     ("A to suspend: 2 of head, x", {}, power(threshold=2, offices=("head", "x"))),
     ("A to halt: 1 of head, for 5s at most", {}, power(duration_max_ms=5000)),
     ("A to agree: 1 of head, x", {}, power(offices=("head", "x"))),
     ("It ends", {}, {"until_ms": GOOD.until_ms + 1}),
     ("It begins", {}, {"from_ms": GOOD.from_ms - 1}),
     ("A: country XBB", {}, {"members": (member("A", country="XBB"), member("B"))}),
-]  # fmt: skip
+]
 
 #: Without a way back that narrows: whichever way these change, somebody should look.
 BOTH_WAYS = (
@@ -139,9 +167,17 @@ NEITHER: list[tuple[str, dict[str, Any]]] = [
     ("The language that counts is now: es", {"language": "es"}),
     ("It is reviewed by", {"review_ms": 5000}),
     ("How long before", {"notice": None}),
-    ("Minimisation N is defined", {"minimisations": (*GOOD.minimisations, Minimisation(id="N", title="n", steps=STEPS.steps))}),
+    (
+        "Minimisation N is defined",
+        {
+            "minimisations": (
+                *GOOD.minimisations,
+                Minimisation(id="N", title="n", steps=STEPS.steps),
+            )
+        },
+    ),
     ("joins with charter 1111", {"members": (member("A", charter="1" * 64), member("B"))}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("words", "new"), NEITHER)

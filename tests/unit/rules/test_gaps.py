@@ -1,5 +1,5 @@
-"""Gaps: each way to get an agreement wrong is told with its code, place and remedy; what is right is
-told nothing of."""
+"""Gaps: each way to get an agreement wrong is told with its code, place and remedy; of what is
+right, nothing is told."""
 
 from __future__ import annotations
 
@@ -159,14 +159,22 @@ ERRORS: list[tuple[str, str, dict[str, Any]]] = [
     ("collection.repeated", "$.collections[1]", collection(id=f"{UUID}2")),
     ("collection.repeated", "$.collections[1].title", collection(title="From B")),
     ("use.both", "$.excluded_uses[0]", {"excluded_uses": (ExcludedUse(id="PU", text="no"),)}),
-    ("unit.repeated", "$.members[0].units[1]", {"members": (member("A", units=("U", "U")), member("B"))}),
+    (
+        "unit.repeated",
+        "$.members[0].units[1]",
+        {"members": (member("A", units=("U", "U")), member("B"))},
+    ),
     ("unit.none", "$.members[1].units", {"members": (member("A"), member("B", units=()))}),
     ("collection.sender-unknown", "$.collections[0].sender", collection(sender="X")),
     ("collection.reader-unknown", "$.collections[0].readers[1]", collection(readers=("B", "X"))),
     ("collection.unit-unknown", "$.collections[0].unit", collection(unit="X")),
     ("collection.purpose-unknown", "$.collections[0].purpose", collection(purpose="x")),
     ("grade.form", "$.collections[0].grade", collection(grade="good")),
-    ("grade.not-counted", "$.collections[0].grade", {**collection(grade="admiralty:B2"), "grades": ("4x4",)}),
+    (
+        "grade.not-counted",
+        "$.collections[0].grade",
+        {**collection(grade="admiralty:B2"), "grades": ("4x4",)},
+    ),
     ("grade.not-counted", "$.kinds[1].grade_least", {"grades": ("admiralty",)}),
     ("grade.unmeetable", "$.kinds[0].grade_least", kind(grade_least="admiralty:F3")),
     ("grade.unmeetable", "$.kinds[0].grade_least", kind(grade_least="home:1")),
@@ -176,20 +184,52 @@ ERRORS: list[tuple[str, str, dict[str, Any]]] = [
     ("kind.demand-unknown", "$.kinds[0].minimise[0]", kind(minimise=("X",))),
     ("kind.no-time", "$.kinds[0].expire_after", kind(held="expire")),
     ("kind.time-unused", "$.kinds[0].expire_after", kind(expire_after_ms=5000)),
-    ("rule.kind-unknown", "$.kind_rules[0].kind", {"kind_rules": (KindRule(kind="X", types=("a",)), *RULES)}),
-    ("test.question-repeated", "$.tests[0].questions[1]", {"tests": (replace(question(), questions=QUESTIONS),)}),
-    ("test.passing-unknown", "$.tests[0].questions[0].passing[0]", {"tests": (question(passing=("x",)),)}),
-    ("test.passing-unknown", "$.tests[0].questions[0].passing[0]", {"tests": (question(choices=()),)}),
+    (
+        "rule.kind-unknown",
+        "$.kind_rules[0].kind",
+        {"kind_rules": (KindRule(kind="X", types=("a",)), *RULES)},
+    ),
+    (
+        "test.question-repeated",
+        "$.tests[0].questions[1]",
+        {"tests": (replace(question(), questions=QUESTIONS),)},
+    ),
+    (
+        "test.passing-unknown",
+        "$.tests[0].questions[0].passing[0]",
+        {"tests": (question(passing=("x",)),)},
+    ),
+    (
+        "test.passing-unknown",
+        "$.tests[0].questions[0].passing[0]",
+        {"tests": (question(choices=()),)},
+    ),
     ("step.incomplete", "$.minimisations[0].steps[0].path", step(do="remove")),
     ("step.incomplete", "$.minimisations[0].steps[0].path", step(do="keep")),
     ("step.incomplete", "$.minimisations[0].steps[0].text", step(do="replace", path="name")),
-    ("step.incomplete", "$.minimisations[0].steps[0].cell_mdeg", step(do="coarsen-position", path="x")),
+    (
+        "step.incomplete",
+        "$.minimisations[0].steps[0].cell_mdeg",
+        step(do="coarsen-position", path="x"),
+    ),
     ("step.incomplete", "$.minimisations[0].steps[0].span", step(do="coarsen-time", path="x")),
-    ("power.party-unknown", "$.powers[0].party", {"powers": (Power(party="X", verbs=("halt",), offices=("duty",)), *GOOD.powers)}),
-    ("power.no-verb", "$.powers[0].verbs", {"powers": (Power(party="A", verbs=(), offices=("duty",)), *GOOD.powers)}),
+    (
+        "power.party-unknown",
+        "$.powers[0].party",
+        {"powers": (Power(party="X", verbs=("halt",), offices=("duty",)), *GOOD.powers)},
+    ),
+    (
+        "power.no-verb",
+        "$.powers[0].verbs",
+        {"powers": (Power(party="A", verbs=(), offices=("duty",)), *GOOD.powers)},
+    ),
     ("power.no-office", "$.powers[0].offices", power(offices=())),
     ("power.including-unknown", "$.powers[0].including[0]", power(including=("minister",))),
-    ("power.threshold-low", "$.powers[0].threshold", power(offices=("duty", "head"), including=("duty", "head"))),
+    (
+        "power.threshold-low",
+        "$.powers[0].threshold",
+        power(offices=("duty", "head"), including=("duty", "head")),
+    ),
     ("power.no-agree", "$.powers", without("agree")),
     ("power.no-agree", "$.powers", {**C_READS}),
     ("power.no-suspend", "$.powers", without("suspend")),
@@ -200,12 +240,30 @@ ERRORS: list[tuple[str, str, dict[str, Any]]] = [
     ("term.review", "$.review", {"review_ms": 1000}),
     ("term.review", "$.review", {"review_ms": GOOD.until_ms + 1}),
     ("version.first", "$.supersedes", {"supersedes": "0" * 64}),
-    ("oversight.party-unknown", "$.oversight[2].party", {"oversight": (*GOOD.oversight, Oversight(party="X", body="b", inside=True))}),
-]  # fmt: skip
+    (
+        "oversight.party-unknown",
+        "$.oversight[2].party",
+        {"oversight": (*GOOD.oversight, Oversight(party="X", body="b", inside=True))},
+    ),
+]
 
 WARNINGS: list[tuple[str, str, dict[str, Any]]] = [
-    ("rule.never-reached", "$.kind_rules[3]", {"kind_rules": (*RULES, KindRule(kind="VT", types=("note",)))}),
-    ("rule.never-reached", "$.kind_rules[1]", {"kind_rules": (KindRule(kind="SL", types=("sighting", "incident")), KindRule(kind="VT", types=("sighting",), extension="x"), RULES[2])}),
+    (
+        "rule.never-reached",
+        "$.kind_rules[3]",
+        {"kind_rules": (*RULES, KindRule(kind="VT", types=("note",)))},
+    ),
+    (
+        "rule.never-reached",
+        "$.kind_rules[1]",
+        {
+            "kind_rules": (
+                KindRule(kind="SL", types=("sighting", "incident")),
+                KindRule(kind="VT", types=("sighting",), extension="x"),
+                RULES[2],
+            )
+        },
+    ),
     ("kind.unruled", "$.kinds[2]", {"kind_rules": RULES[1:]}),
     ("kind.tlp-above", "$.kinds[0].tlp_max", kind(tlp_max="red")),
     ("step.unused", "$.minimisations[0].steps[0].text", step(do="remove", path="x", text="y")),
@@ -217,24 +275,58 @@ WARNINGS: list[tuple[str, str, dict[str, Any]]] = [
     ("notice.none", "$.notice", {"notice": None}),
     ("notice.too-long", "$.notice.end", {"notice": Notice(end_ms=YEAR_MS)}),
     ("version.supersedes", "$.supersedes", {"version": 2}),
-    ("contact.none", "$.members[1].contact.reach", {"members": (member("A"), member("B", contact=Contact(office="Duty", reach=" ")))}),
+    (
+        "contact.none",
+        "$.members[1].contact.reach",
+        {"members": (member("A"), member("B", contact=Contact(office="Duty", reach=" ")))},
+    ),
     ("oversight.none", "$.oversight", {"oversight": GOOD.oversight[:1]}),
     ("member.no-country", "$.members", {"members": (member("A"), member("B", country=None))}),
-    ("member.no-country", "$.members", {"members": tuple(member(p, country=None) for p in "AB"), "markings": ("rel",)}),
+    (
+        "member.no-country",
+        "$.members",
+        {"members": tuple(member(p, country=None) for p in "AB"), "markings": ("rel",)},
+    ),
     ("member.idle", "$.members", {**THIRD, "powers": C_AGREES}),
     ("power.reader-no-suspend", "$.powers", {**C_READS, "powers": C_AGREES}),
-    ("power.resume-cheap", "$.powers", {"powers": (replace(GOOD.powers[0], threshold=2, offices=("a", "b")), replace(GOOD.powers[1], including=()), *GOOD.powers[2:])}),
-    ("power.resume-cheap", "$.powers", {"powers": (replace(GOOD.powers[0], verbs=(*VERBS, "resume")), *GOOD.powers[1:])}),
+    (
+        "power.resume-cheap",
+        "$.powers",
+        {
+            "powers": (
+                replace(GOOD.powers[0], threshold=2, offices=("a", "b")),
+                replace(GOOD.powers[1], including=()),
+                *GOOD.powers[2:],
+            )
+        },
+    ),
+    (
+        "power.resume-cheap",
+        "$.powers",
+        {"powers": (replace(GOOD.powers[0], verbs=(*VERBS, "resume")), *GOOD.powers[1:])},
+    ),
     ("collection.no-reader", "$.collections[0].readers", collection(readers=())),
     ("collection.reads-itself", "$.collections[0].readers", collection(readers=("A", "B"))),
     ("collection.reader-twice", "$.collections[0].readers[1]", collection(readers=("B", "B"))),
-    ("kind.exempt-waits", "$.kinds[2].moderated", {"kinds": (*GOOD.kinds[:2], replace(GOOD.kinds[2], moderated=True))}),
-    ("kind.stale-released", "$.kinds[0].held", kind(held="release", moderated=False, fresh_within_ms=5000)),
+    (
+        "kind.exempt-waits",
+        "$.kinds[2].moderated",
+        {"kinds": (*GOOD.kinds[:2], replace(GOOD.kinds[2], moderated=True))},
+    ),
+    (
+        "kind.stale-released",
+        "$.kinds[0].held",
+        kind(held="release", moderated=False, fresh_within_ms=5000),
+    ),
     ("marking.not-enforced", "$.markings[1]", {"markings": ("iep", "nato")}),
     ("grade.not-compared", "$.grades[1]", {"grades": ("4x4", "home")}),
     ("language.twice", "$.languages[0]", {"languages": ("en",)}),
-    ("term.no-review", "$.review", {"until_ms": 1001 + 5 * YEAR_MS, "review_ms": 1001 + 5 * YEAR_MS}),
-]  # fmt: skip
+    (
+        "term.no-review",
+        "$.review",
+        {"until_ms": 1001 + 5 * YEAR_MS, "review_ms": 1001 + 5 * YEAR_MS},
+    ),
+]
 
 #: The charters of the kit: offices duty, head (three holders), minister, deputy, node.
 CHARTERS = {party: charter(party, expires_ms=2 * YEAR_MS) for party in "AB"}
@@ -243,11 +335,23 @@ BY_CHARTER: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
     ("error", "power.node", "$.powers[0].offices", power(offices=("head", "node")), {}),
     ("error", "power.unmeetable", "$.powers[0].threshold", power(threshold=4), {}),
     # The deputies are two of the heads: two offices, but not four holders.
-    ("error", "power.unmeetable", "$.powers[0].threshold", power(offices=("deputy", "head"), threshold=4), {}),
+    (
+        "error",
+        "power.unmeetable",
+        "$.powers[0].threshold",
+        power(offices=("deputy", "head"), threshold=4),
+        {},
+    ),
     ("error", "kind.unreachable", "$.kinds[2]", {"kind_rules": RULES[1:]}, {"node": None}),
-    ("warning", "unit.not-in-charter", "$.members[0].units[0]", {"members": (member("A", units=("X",)), member("B"))}, {}),
+    (
+        "warning",
+        "unit.not-in-charter",
+        "$.members[0].units[0]",
+        {"members": (member("A", units=("X",)), member("B"))},
+        {},
+    ),
     ("warning", "charter.expires", "$.members[0].charter", {}, {"expires_ms": YEAR_MS}),
-]  # fmt: skip
+]
 
 
 def told(
