@@ -119,7 +119,7 @@ def test_tutorial_runs_as_it_stands_and_tells_what_it_says(tmp_path: Path) -> No
         for line in lines:
             told.setdefault(" ".join(line.split()[:3]), []).append(shell.run(line))
         checked = told["detente agreement check"]
-        assert "0 errors, 1 warnings" in checked[0]
+        assert "0 errors, 1 warning." in checked[0]
         assert "[kind.unruled]" in checked[0]
         assert "[collection.reader-unknown]" in checked[1]
         assert "not good enough to sign" in checked[1]

@@ -94,13 +94,14 @@ def agreement_check(
 
 def _tell_checked(terms: Agreement, found: tuple[Gap, ...]) -> None:
     wrongs = sum(gap.level == "error" for gap in found)
-    print(
-        f"Agreement {terms.id}: {wrongs} errors, {len(found) - wrongs} warnings."
-        if found
-        else f"Agreement {terms.id}: nothing is missing."
-    )
+    counts = f"{_count(wrongs, 'error')}, {_count(len(found) - wrongs, 'warning')}"
+    print(f"Agreement {terms.id}: {counts if found else 'nothing is missing'}.")
     for gap in found:
         print(_gap_words(gap))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _gap_words(gap: Gap) -> str:
