@@ -114,6 +114,9 @@ def agreement_draft(
     terms: Annotated[Path, typer.Argument(help="The terms (TOML, or YAML in .yaml or .yml).")],
     out: Out,
     charter: Annotated[list[Path], typer.Option(help="Each member's charter (repeat).")],
+    after: Annotated[
+        Path | None, typer.Option(help="The version that this one follows; tells what differs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the document that members sign from terms as people write them. What `check` calls an
@@ -124,7 +127,46 @@ def agreement_draft(
         raise Invalid("document.exercise", "Expected charters of one sort, got both.")
     exercise = True in exercises
     made = _written_in(terms, _digests(charters), exercise=exercise)
+    changed: tuple[Difference, ...] = ()
+    if after is not None:
+        old, made = _following(after, made)
+        changed = differences(old, made)
     found = gaps(made, {party: record for party, (record, _) in charters.items()})
+    _check_gaps(terms, found)
+    envelope = new_envelope("agreement", made, exercise=exercise)
+    write_new(out, envelope.encode())
+    for line in (*map(_gap_words, found), *map(_difference_words, changed)):
+        tell(line)
+    body = {
+        "file": str(out),
+        "agreement": made.id,
+        "version": made.version,
+        "digest": document_digest(envelope),
+        "gaps": found,
+        "differences": changed,
+    }
+    answer(body, as_json=as_json, words=lambda: tell(f"Written to {out}; each member signs it."))
+
+
+def _following(after: Path, made: Agreement) -> tuple[Agreement, Agreement]:
+    """The older version, and the terms as the version that follows it. What they say of that
+    themselves, they must say rightly."""
+    envelope = envelope_in(after)
+    old = decode(envelope.payload, Agreement)
+    _check_same(old, made)
+    number, digest = old.version + 1, document_digest(envelope)
+    if made.version not in (1, number) or made.supersedes not in (None, digest):
+        raise Invalid(
+            "agreement.follows",
+            f"Expected version {number} that supersedes {digest}, got version {made.version} that "
+            f"supersedes {made.supersedes or 'none'}.",
+            hint="Leave version and supersedes out of the terms.",
+            path="$.version",
+        )
+    return old, replace(made, version=number, supersedes=digest)
+
+
+def _check_gaps(terms: Path, found: tuple[Gap, ...]) -> None:
     wrongs = [gap for gap in found if gap.level == "error"]
     if wrongs:
         lines = "".join(f"\n{_gap_words(gap)}" for gap in wrongs)
@@ -134,17 +176,6 @@ def agreement_draft(
             hint=f"`detente agreement check {terms}` tells them one by one.",
             path=wrongs[0].path,
         )
-    for gap in found:
-        tell(_gap_words(gap))
-    envelope = new_envelope("agreement", made, exercise=exercise)
-    write_new(out, envelope.encode())
-    body = {
-        "file": str(out),
-        "agreement": made.id,
-        "digest": document_digest(envelope),
-        "gaps": found,
-    }
-    answer(body, as_json=as_json, words=lambda: tell(f"Written to {out}; each member signs it."))
 
 
 def _charters_in(files: list[Path] | None) -> dict[str, tuple[Charter, Envelope]]:
@@ -194,12 +225,7 @@ def agreement_diff(
     it, then the rest."""
     before, after = _agreement_in(old), _agreement_in(new)
     before, after = _beside(before, after), _beside(after, before)
-    if before.id != after.id:
-        raise Invalid(
-            "agreement.other",
-            f"Expected two versions of {before.id}, got one of {after.id}.",
-            path="$.id",
-        )
+    _check_same(before, after)
     found = differences(before, after)
     body = {"agreement": before.id, "old": before.version, "new": after.version}
     answer(
@@ -207,6 +233,19 @@ def agreement_diff(
         as_json=as_json,
         words=lambda: _tell_differences(before, after, found),
     )
+
+
+def _check_same(old: Agreement, new: Agreement) -> None:
+    if old.id != new.id:
+        raise Invalid(
+            "agreement.other",
+            f"Expected two versions of {old.id}, got one of {new.id}.",
+            path="$.id",
+        )
+
+
+def _difference_words(one: Difference) -> str:
+    return f"{_MARKS[one.effect]} {one.effect:8}{one.words} ({one.path})"
 
 
 def _beside(terms: Agreement, other: Agreement) -> Agreement:
@@ -225,7 +264,7 @@ def _beside(terms: Agreement, other: Agreement) -> Agreement:
 def _tell_differences(old: Agreement, new: Agreement, found: tuple[Difference, ...]) -> None:
     print(f"Agreement {old.id}, version {old.version} to version {new.version}:")
     for one in found:
-        print(f"{_MARKS[one.effect]} {one.effect:8}{one.words} ({one.path})")
+        print(_difference_words(one))
     if not found:
         print("nothing is different but its number.")
 

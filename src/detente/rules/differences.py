@@ -439,6 +439,9 @@ def _term(old: Agreement, new: Agreement) -> Iterator[Difference]:
             (now, time_text(now)),
             more_widens=later_widens,
         )
+    if new.from_ms > old.until_ms:
+        words = f"From {time_text(old.until_ms)} to {time_text(new.from_ms)} no version is in force"
+        yield note("$.from", f"{words}: everything is held.", widens=False)
     if old.review_ms != new.review_ms:
         yield neither("$.review", f"It is reviewed by {time_text(new.review_ms)}.")
     if old.notice != new.notice:

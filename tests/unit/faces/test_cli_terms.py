@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from detente.faces import cli
 from detente.faces.cli import app
 from detente.faces.documents import charter_of, key_card, new_envelope
 from detente.model import Agreement
@@ -179,6 +180,33 @@ def test_what_a_new_version_changes_is_told_widening_first(tmp_path: Path) -> No
     assert "nothing is different" in run("agreement", "diff", str(file), str(paper)).stdout
 
 
+def test_next_version_is_drafted_after_the_one_it_follows(tmp_path: Path) -> None:
+    file, _, charters = template(tmp_path, "fiu")
+    first, second, third = (tmp_path / f"{n}.json" for n in (1, 2, 3))
+    digest = told("agreement", "draft", str(file), "-o", str(first), *charters)["digest"]
+    file.write_text(file.read_text().replace("from = 2026", "from = 2031-02-02T00:00:00Z # 2026"))
+    file.write_text(file.read_text().replace("until = 2031", "until = 2036-01-01T00:00:00Z # 2031"))
+    file.write_text(file.read_text().replace("review = 2028", "review = 2033-01-01T00:00:00Z # 8"))
+    words = ("agreement", "draft", str(file), *charters, "--after", str(first))
+    done = run(*words, "-o", str(second))
+    assert done.exit_code == 0
+    assert "From 2031-01-01T00:00:00.000Z to 2031-02-02T00:00:00.000Z no version" in done.stderr
+    made = told("agreement", "show", str(second))["agreement"]
+    assert (made["version"], made["supersedes"]) == (2, digest)
+    said = told(*words, "-o", str(third))
+    assert [one["effect"] for one in said["differences"]] == [
+        "widens", "narrows", "narrows", "neither",
+    ]  # fmt: skip
+    none = tmp_path / "none.json"
+    file.write_text("version = 5\n" + file.read_text())
+    said = told(*words, "-o", str(none), code=2)["error"]
+    assert (said["code"], said["path"]) == ("agreement.follows", "$.version")
+    other, _, more = template(tmp_path, "isac")
+    wrong = ("agreement", "draft", str(other), *more, "--after", str(first), "-o", str(none))
+    assert told(*wrong, code=2)["error"]["code"] == "agreement.other"
+    assert not none.exists()
+
+
 def test_two_agreements_are_no_two_versions(tmp_path: Path) -> None:
     fiu, isac = (str(template(tmp_path, name)[0]) for name in ("fiu", "isac"))
     assert told("agreement", "diff", fiu, isac, code=2)["error"]["code"] == "agreement.other"
@@ -198,6 +226,15 @@ def test_an_agreement_is_shown_in_words_on_one_screen(tmp_path: Path) -> None:
     assert "resume: 2 of duty, head, among them head (N, S, W)" in text
     for word in (*(one.text for one in terms.excluded_uses), *(k.id for k in terms.kinds)):
         assert word in text
+
+
+def test_what_is_to_come_is_told_with_the_standing(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {
+        "exercise": False, "in_force": True, "agreement": "A1", "title": "T", "at_ms": 5,
+        "standing": "0" * 64, "orders": [], "flows": [], "notices": ["The term ends."],
+    }  # fmt: skip
+    cli._tell_standings([one])
+    assert "  NOTICE The term ends.\n" in capsys.readouterr().out
 
 
 def test_terms_that_are_no_text_and_unknown_keys_are_told_in_either_language(
