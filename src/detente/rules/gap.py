@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Literal
 
 import msgspec
@@ -46,7 +46,9 @@ def twice(values: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def missing(values: Iterable[str], known: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Place and value of each that is not known."""
+    """Place and value of each that is not known, in proportion to both."""
+    if not isinstance(known, Set | Mapping):
+        known = frozenset(known)
     return ((index, value) for index, value in enumerate(values) if value not in known)
 
 

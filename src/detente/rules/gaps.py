@@ -140,7 +140,7 @@ def _members(agreement: Agreement, charters: Charters) -> Iterator[Gap]:
 
 
 def _collections(agreement: Agreement, _: Charters) -> Iterator[Gap]:
-    units = {one.party: one.units for one in agreement.members}
+    units = {one.party: dict.fromkeys(one.units) for one in agreement.members}
     purposes = {one.id for one in agreement.purposes}
     for index, one in enumerate(agreement.collections):
         path = f"$.collections[{index}]"
@@ -159,11 +159,12 @@ def _collections(agreement: Agreement, _: Charters) -> Iterator[Gap]:
                 "Make it a member, or take it out.",
             )
         if one.unit is not None and one.unit not in units.get(one.sender, ()):
+            own = tuple(units.get(one.sender, ()))
             yield wrong(
                 "collection.unit-unknown",
                 f"{path}.unit",
                 f"{one.unit} is no unit of {one.sender}, who sends {one.name}.",
-                f"Use one of {listed(units.get(one.sender, ())) or 'its units'}.",
+                f"Use one of {listed(own) or 'its units'}.",
             )
         if one.purpose is not None and one.purpose not in purposes:
             yield wrong(
@@ -276,8 +277,9 @@ def _rules(agreement: Agreement, charters: Charters) -> Iterator[Gap]:
                 f"A rule gives kind {rule.kind}, which is not defined.",
                 "Define it under kinds, or use one that is.",
             )
-        before = caught.get(None, set()) | caught.get(rule.extension, set())
-        if {None, rule.extension} & all_of or (rule.types and before.issuperset(rule.types)):
+        before = [caught.get(None, set()), caught.get(rule.extension, set())]
+        all_caught = all(any(one in known for known in before) for one in rule.types)
+        if {None, rule.extension} & all_of or (rule.types and all_caught):
             yield weak(
                 "rule.never-reached",
                 path,

@@ -35,6 +35,7 @@ __all__ = [
     "read_terms",
     "span_text",
     "time_text",
+    "written_fields",
 ]
 
 #: The languages that terms are written in.
@@ -123,7 +124,7 @@ def _toml(text: str) -> Any:
 
 
 @functools.cache
-def _fields(form: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+def written_fields(form: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
     """For each key as it is written: the field's name and its type."""
     hints = typing.get_type_hints(form, include_extras=True)
     fields = {
@@ -135,7 +136,7 @@ def _fields(form: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
 def _record(value: Any, form: type[msgspec.Struct], path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Invalid("terms.field", f"Expected a table, got {_sort(value)}.", path=path)
-    fields = _fields(form)
+    fields = written_fields(form)
     found = {}
     for key, inner in value.items():
         if key not in fields:
