@@ -22,6 +22,7 @@ from detente.faces import (
     cli_links,
     cli_orders,
     cli_papers,
+    cli_terms,
     cli_why,
 )
 from detente.faces.client import NodeClient, Questions, questions
@@ -66,7 +67,7 @@ hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
 ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
 peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
 app.add_typer(cli_papers.charter, name="charter")
-app.add_typer(cli_papers.agreement, name="agreement")
+app.add_typer(cli_terms.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
 app.add_typer(cli_orders.assurance, name="assurance")
 app.add_typer(cli_assess.assessment, name="assessment")
@@ -169,6 +170,8 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
         state = "in force" if one["in_force"] else "NOT in force"
         print(f"{mark}Agreement {one['agreement']} ({one['title']}): {state}")
         print(f"  at {time_text(one['at_ms'])}, standing {one['standing'][:16]}…")
+        for words in one.get("notices", []):
+            print(f"  NOTICE {words}")
         for order in one["orders"]:
             until = f" until {time_text(order['until_ms'])}" if order["until_ms"] else ""
             print(

@@ -21,6 +21,7 @@ from detente.model.names import Record
 from detente.ports import PageRow, View
 from detente.rules.decision import Reason
 from detente.rules.feed import Feed, ranges, state_of
+from detente.rules.notice import notices
 from detente.rules.standing import Order, Standing
 
 __all__ = ["Ask", "item_state"]
@@ -66,7 +67,8 @@ class AssessmentLine(Record, frozen=True, kw_only=True):
 
 class StandingReport(Record, frozen=True, kw_only=True):
     """What is in force under one agreement at an instant. ``standing`` is the digest that both
-    sides compare; ``epoch`` is this node's number for it (absent for a past instant)."""
+    sides compare; ``epoch`` is this node's number for it (absent for a past instant). ``notices``
+    is what people are to be told of the agreement itself: its end, its next version, its review."""
 
     agreement: str
     title: str
@@ -83,6 +85,7 @@ class StandingReport(Record, frozen=True, kw_only=True):
     assurances: tuple[str, ...]
     assessments: tuple[AssessmentLine, ...]
     flows: tuple[FlowLine, ...]
+    notices: tuple[str, ...] = ()
 
 
 class CountLine(Record, frozen=True, kw_only=True):
@@ -183,6 +186,7 @@ class Ask:
                 for one in standing.assessments
             ),
             flows=tuple(_flows(standing, terms)) if terms else (),
+            notices=notices(standing),
         )
 
     def current(self, agreement: str) -> Current:

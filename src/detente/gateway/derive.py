@@ -30,8 +30,8 @@ from detente.proof import commit
 from detente.rules.coarsen import instant_ms
 from detente.rules.leftover import Finding, left_over
 from detente.rules.transform import apply, to_bytes
+from detente.wire.definition import FIXED_IDS
 from detente.wire.json import load_object
-from detente.wire.markings import TLP_IDS
 from detente.wire.stix import is_id, version_of
 from detente.wire.terms import time_text
 
@@ -408,7 +408,7 @@ def _steps(ask: DeriveAsk, terms: Agreement) -> tuple[Step, ...]:
 
 def _marking(name: str) -> str:
     """The id of a marking by its id or its name."""
-    known = {name: marking for marking, name in TLP_IDS.items()}  # of two, that of TLP 2.0
+    known = {name: marking for marking, name in FIXED_IDS.items()}  # of two, that of TLP 2.0
     marking = known.get(name, name)
     if not (marking.startswith("marking-definition--") and is_id(marking)):
         raise Invalid(

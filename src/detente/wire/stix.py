@@ -117,11 +117,6 @@ def is_time(text: str) -> bool:
     return _TIME.match(text) is not None
 
 
-def is_id(text: str) -> bool:
-    """True if a text is the id of an object, as STIX 2.1, 2.9 has it."""
-    return _ID.match(text) is not None
-
-
 def cut(body: bytes, limits: Limits) -> Cut:
     """Cut a bundle, a TAXII envelope, an array or one object.
 
