@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands, errors, acts, reasons and settings.
+"""Writes docs/reference from the code: commands, errors, acts, reasons, gaps, terms and settings.
 
 `python tools/reference.py` writes; a test compares. So the reference cannot fall behind.
 """
@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import typer.main
 
 from detente.config import Config
 from detente.faces.cli import app
+from detente.model import Agreement
 from detente.model.acts import ActName
+from detente.model.names import Code
+from detente.wire.terms import written_fields
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "detente"
 OUT = ROOT / "docs" / "reference"
+_NAME = typing.get_args(Code)[1].pattern
 HEAD = "<!-- Written by tools/reference.py; change the code and run it again. -->\n\n"
 
 ERRORS = "Invalid NotAuthorised Missing Conflict Unchecked PeerError Unavailable Broken".split()
@@ -32,6 +38,8 @@ ACTS = {
     "charter": "a charter was accepted",
     "clock.set": "the clock of an exercise was set",
     "credential": "a client's credential was made or removed",
+    "derive": "an item was made from another: office, commitment to which and how; in the private "
+    "ledger of the node only",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
     "directive.sign": "one signature over a directive",
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",
@@ -39,6 +47,8 @@ ACTS = {
     "minimise": "a minimisation (`ref`) ran on so many of the items from `first` on that are "
     "published next: commitment to the two roots over them, before and after",
     "return": "items that were held went back to their unit on resumption, on the record",
+    "open": "a person of this party opened an item here, after its caveats; commitment to who, "
+    "what and why",
     "page": "a page was about to leave: feed, count, standing, commitment to its root",
     "page.end": "how sending that page ended: served or cut",
     "peer.act": "a partner's act, with its place, time and digest in the partner's ledger",
@@ -89,6 +99,18 @@ def _text(node: ast.expr) -> str:
     return "…"
 
 
+def _texts(node: ast.expr) -> list[str]:
+    """Every text that a code may be: that of each branch of a choice."""
+    if isinstance(node, ast.IfExp):
+        return _texts(node.body) + _texts(node.orelse)
+    return [str(node.value)] if isinstance(node, ast.Constant) else []
+
+
+def _remedy(node: ast.expr | None) -> str:
+    text = "" if node is None else _text(node)
+    return f"\n\nWhat would change it: {text}" if text.strip("…") else ""
+
+
 def _calls() -> Iterator[tuple[str, ast.Call]]:
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -124,13 +146,11 @@ def reasons() -> str:
     """Every reason code of a decision."""
     found: dict[str, str] = {}
     for name, call in _calls():
-        words = {k.arg: _text(k.value) for k in call.keywords}
-        if name == "Reason" and words.get("code", "…") != "…":
-            found.setdefault(words["code"], words.get("words", "…"))
-        if name == "_hold" and len(call.args) > 2:
-            found.setdefault(_text(call.args[0]), _text(call.args[2]))
-    found.setdefault("assurance", "… has assured … (…).")
-    found.setdefault("assurance.awaiting", "Waiting for … to assure … for ….")
+        said = {k.arg: k.value for k in call.keywords}
+        if name == "Reason" and "code" in said and "words" in said:
+            for code in _texts(said["code"]):
+                words = _text(said["words"])
+                found.setdefault(code, words + _remedy(said.get("remedy")))
     lines = [
         "# Reasons\n",
         "Why an item is released, held or refused towards a party "
@@ -139,6 +159,79 @@ def reasons() -> str:
     ]
     lines += [f"## `{code}`\n\n{words}\n" for code, words in sorted(found.items())]
     return "\n".join(lines)
+
+
+def gaps() -> str:
+    """Every gap that an agreement can have, with what mends it."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for name, call in _calls():
+        if name in ("weak", "wrong") and len(call.args) == 4:
+            code, _, words, remedy = (_text(one) for one in call.args)
+            level = "Error" if name == "wrong" else "Warning"
+            found.setdefault(code, (level, words, remedy))
+    lines = [
+        "# Gaps\n",
+        "What `detente agreement check` and `draft` tell of an agreement. With an error it is not "
+        "drafted; warnings are told.\n",
+    ]
+    for code, (level, words, remedy) in sorted(found.items()):
+        lines.append(f"## `{code}`\n\n{level}. {words} *{remedy}*\n")
+    return "\n".join(lines)
+
+
+def terms() -> str:
+    """Every record of an agreement as it is written, with its fields."""
+    lines = [
+        "# Terms\n",
+        "What can be written in an agreement, in TOML or YAML: every table with its keys. What has "
+        "a default may be left out. How to write one: `docs/how-to/write-an-agreement.md`.\n",
+    ]
+    seen: list[type[msgspec.Struct]] = [Agreement]
+    for form in seen:  # grows while it is walked
+        lines.append(f"## `{form.__name__}`\n\n{_paragraphs(form)}\n")
+        defaults = dict(
+            zip(reversed(form.__struct_fields__), reversed(form.__struct_defaults__), strict=False)
+        )
+        for key, (name, kind) in written_fields(form).items():
+            default = defaults.get(name, msgspec.NODEFAULT)
+            said = "" if default is msgspec.NODEFAULT else f"; default {_value(default)}"
+            lines.append(f"- `{key}`: {_form(form, name, kind, seen)}{said}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _paragraphs(form: type[msgspec.Struct]) -> str:
+    text = inspect.cleandoc(form.__doc__ or "").replace("``", "`").replace("_ms`", "`")
+    return re.sub(r"\s\(R\d+(?:, R\d+)*\)", "", text)
+
+
+def _value(default: object) -> str:
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    return "none" if default in ((), None, "") else str(default)
+
+
+def _form(form: type, name: str, kind: typing.Any, seen: list[type[msgspec.Struct]]) -> str:
+    """The form of a field in words; a record that it leads to is put on the list."""
+    if name.endswith("_ms"):
+        time = form is Agreement
+        return "a time with its zone" if time else "a span such as `6h`"
+    while typing.get_origin(kind) is typing.Annotated:
+        kind, *bounds = typing.get_args(kind)
+        if kind is str and any(getattr(bound, "pattern", None) == _NAME for bound in bounds):
+            return "a name"
+    args = [one for one in typing.get_args(kind) if one is not type(None)]
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(f"`{one}`" for one in args)
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each {_form(form, name, args[0], seen)}"
+    if args:
+        return _form(form, name, args[0], seen)
+    if issubclass(kind, msgspec.Struct):
+        if kind not in seen:
+            seen.append(kind)
+        return f"a table, `{kind.__name__}`"
+    return {str: "a text", int: "a whole number", bool: "true or false"}[kind]
 
 
 def acts() -> str:
@@ -166,6 +259,8 @@ PAGES = {
     "commands.md": commands,
     "errors.md": errors,
     "reasons.md": reasons,
+    "gaps.md": gaps,
+    "terms.md": terms,
     "acts.md": acts,
     "configuration.md": configuration,
 }

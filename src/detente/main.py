@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from detente.config import CONFIG_NAME, Config
 from detente.errors import Invalid, Missing
+from detente.faces.api_why import answer_why
 from detente.faces.cli import app
 from detente.faces.client import Questions
 from detente.faces.documents import KeyCard, charter_of, key_card, new_envelope
@@ -55,7 +56,16 @@ class _Stopped:
                 at_ms = int(at) if at else None
                 return {"standings": [node.ask.standing(name, at_ms) for name in names]}
             if path == "/api/trace":
-                return {"trace": await node.ask.trace(query.get("object") or "", chosen)}
+                item = query.get("object") or ""
+                kin = await node.derives.lineage(item)
+                return {
+                    "trace": await node.ask.trace(item, chosen),
+                    "parents": kin.parents,
+                    "children": kin.children,
+                }
+            if path == "/api/why":
+                said = {name: value for name, value in query.items() if value is not None}
+                return await answer_why(node.whys, said)
         raise Missing(
             "node.not-running",
             "Expected a running node for this question, got a stopped one.",

@@ -34,7 +34,9 @@ from starlette.types import ASGIApp
 from detente.config import CONFIG_NAME, Config, parse_config, render_config
 from detente.errors import Broken, Conflict, DetenteError, Invalid, Missing
 from detente.faces.api import API, APIParts
+from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
 from detente.faces.http import Server, ServerSettings, metrics_response
 from detente.faces.outer import joined
@@ -44,17 +46,20 @@ from detente.gateway.ask import Ask
 from detente.gateway.bell import Bell
 from detente.gateway.book import Book, Identity, latest_us
 from detente.gateway.deliver import Delivery
+from detente.gateway.derive import Derives
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
 from detente.gateway.link import LinkParts
+from detente.gateway.opening import Openings
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.recall import Recalls
 from detente.gateway.review import Review
 from detente.gateway.sink import Sinks
 from detente.gateway.source import Sources
+from detente.gateway.why import Whys
 from detente.gateway.witness import Witness
 from detente.ports import Store
 from detente.proof import Ed25519Signer, Signer, load_private_key
@@ -324,7 +329,10 @@ class Node:
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         limits = Limits(body_bytes_max=config.body_bytes_max, objects_max=config.objects_max)
         self.intake = Intake(self.book, self.gate, limits, self.bell.ring)
+        self.derives = Derives(self.book, self.gate, self.intake)
         self.ask = Ask(self.book, self.gate, self.outcomes)
+        self.whys = Whys(self.book, self.gate, self.outcomes)
+        self.openings = Openings(self.book, self.gate)
         self.review = Review(self.book, self.gate, self.bell.ring)
         self.recalls = Recalls(self.book, self.gate, self.bell.ring)
         self.courier = HTTPCourier()
@@ -429,8 +437,10 @@ class Node:
                 ask=self.ask,
                 review=self.review,
                 recalls=self.recalls,
+                derive=DeriveAPI(self.derives),
                 exchange=self.exchange,
                 guard=self.guard,
+                whys=WhyAPI(self.whys, self.openings),
                 links=LinkAPI(self.sources, self.sinks),
                 clock=self.clock if isinstance(self.clock, ExerciseClock) else None,
                 export=self.export,

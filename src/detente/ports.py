@@ -27,6 +27,7 @@ __all__ = [
     "CollectionState",
     "Courier",
     "CredentialRow",
+    "DerivedRow",
     "DocumentRow",
     "FeedRow",
     "LinkRow",
@@ -181,6 +182,21 @@ class PassedRow(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
+class DerivedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that was made from another: ids, collections (keys), sequence numbers, by which
+    office, and its entry in the private ledger of the node. It never leaves this node."""
+
+    parent: str
+    parent_collection: str
+    parent_seq: int
+    child: str
+    child_collection: str
+    child_seq: int
+    office: str
+    at_ms: int
+    index: int
+
+
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What opens the commitment of an entry; deleting it erases, and every proof still holds."""
 
@@ -311,6 +327,10 @@ class View(Protocol):
         """Entries passed over in collections whose key begins with ``prefix``, after a row."""
         ...
 
+    def derived(self, stix_id: str, *, children: bool, most: int) -> list[DerivedRow]:
+        """What was made from an object, or what it was made from, oldest first."""
+        ...
+
     def log_size(self, log: str) -> int: ...
     def entry(self, log: str, index: int) -> bytes: ...
     def entries(self, log: str, a: int, b: int) -> list[bytes]: ...
@@ -390,6 +410,7 @@ class Tx(View, Protocol):
         """No later entry gets a time at or below ``past_us``."""
         ...
 
+    def put_derived(self, row: DerivedRow) -> None: ...
     def put_feed(self, row: FeedRow) -> None: ...
     def put_page(self, row: PageRow) -> None: ...
     def put_passed(self, key: str, party: str, seqs: Sequence[int]) -> None:

@@ -20,8 +20,10 @@ from starlette.routing import Route
 from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
+from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
 from detente.faces.api_publish import publication_of
+from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
@@ -70,8 +72,10 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     ask: Ask
     review: Review
     recalls: Recalls
+    derive: DeriveAPI
     exchange: Exchange
     guard: Guard
+    whys: WhyAPI
     links: LinkAPI
     clock: SettableClock | None
     export: Callable[[Path], Awaitable[dict[str, object]]]
@@ -123,7 +127,7 @@ class API:
     def routes(self) -> list[Route]:
         """Every resource."""
         parts = self._parts
-        links, clients = parts.links, ClientAPI(parts.store, parts.book, parts.guard)
+        clients = ClientAPI(parts.store, parts.book, parts.guard)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -146,7 +150,10 @@ class API:
             ("GET", "/api/holds", self._holds),
             ("POST", "/api/holds/{verdict}", self._decide),
             ("POST", "/api/recalls", self._recall),
+            ("POST", "/api/derivations", self._parts.derive.derive),
             ("GET", "/api/trace", self._trace),
+            ("GET", "/api/why", self._parts.whys.why),
+            ("POST", "/api/items/open", self._parts.whys.open),
             ("GET", "/api/peers", self._peers),
             ("POST", "/api/peers", self._peer_add),
             ("POST", "/api/peers/sync", self._sync),
@@ -154,16 +161,7 @@ class API:
             ("GET", "/api/clients", clients.all),
             ("POST", "/api/clients", clients.add),
             ("DELETE", "/api/clients/{name}", clients.remove),
-            ("GET", "/api/sources", links.sources),
-            ("POST", "/api/sources", links.source_add),
-            ("GET", "/api/sources/{name}", links.source_show),
-            ("DELETE", "/api/sources/{name}", links.source_remove),
-            ("POST", "/api/sources/{name}/poll", links.source_poll),
-            ("GET", "/api/sinks", links.sinks),
-            ("POST", "/api/sinks", links.sink_add),
-            ("GET", "/api/sinks/{name}", links.sink_show),
-            ("DELETE", "/api/sinks/{name}", links.sink_remove),
-            ("POST", "/api/sinks/{name}/push", links.sink_push),
+            *self._parts.links.routes(),
             ("POST", "/api/clock", self._clock),
             ("POST", "/api/ledger/export", self._export),
         ]
@@ -277,7 +275,7 @@ class API:
 
     async def _recall(self, request: Request) -> object:
         body = await _json(request, _RecallBody)
-        return await self._parts.recalls.recall(
+        done = await self._parts.recalls.recall(
             RecallAsk(
                 agreement=body.agreement,
                 collection=body.collection,
@@ -286,12 +284,12 @@ class API:
                 versions=_one_version(body.version),
             )
         )
+        return await self._parts.derive.with_children(done)
 
     async def _trace(self, request: Request) -> object:
-        lines = await self._parts.ask.trace(
-            _needed(request, "object"), request.query_params.get("agreement")
-        )
-        return {"trace": lines}
+        item = _needed(request, "object")
+        lines = await self._parts.ask.trace(item, request.query_params.get("agreement"))
+        return {"trace": lines, **await self._parts.derive.kin(item)}
 
     # --- documents -------------------------------------------------------------------------
 

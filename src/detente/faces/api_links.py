@@ -6,6 +6,7 @@ and is in no answer: settings have no field for it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
@@ -40,6 +41,21 @@ class LinkAPI:
     def __init__(self, sources: Sources, sinks: Sinks) -> None:
         self._sources = sources
         self._sinks = sinks
+
+    def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[object]]]]:
+        """Method, path and handler of each."""
+        return [
+            ("GET", "/api/sources", self.sources),
+            ("POST", "/api/sources", self.source_add),
+            ("GET", "/api/sources/{name}", self.source_show),
+            ("DELETE", "/api/sources/{name}", self.source_remove),
+            ("POST", "/api/sources/{name}/poll", self.source_poll),
+            ("GET", "/api/sinks", self.sinks),
+            ("POST", "/api/sinks", self.sink_add),
+            ("GET", "/api/sinks/{name}", self.sink_show),
+            ("DELETE", "/api/sinks/{name}", self.sink_remove),
+            ("POST", "/api/sinks/{name}/push", self.sink_push),
+        ]
 
     async def sources(self, _request: Request) -> object:
         """All sources."""

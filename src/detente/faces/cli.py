@@ -18,13 +18,16 @@ from detente.errors import Invalid, Unavailable
 from detente.faces import (
     cli_assess,
     cli_clients,
+    cli_derive,
     cli_links,
     cli_orders,
     cli_papers,
     cli_publish,
+    cli_terms,
+    cli_why,
 )
 from detente.faces.api_publish import answers_of
-from detente.faces.client import NodeClient, Questions
+from detente.faces.client import NodeClient, Questions, questions
 from detente.faces.speak import answer, stated, table
 from detente.wire.terms import parse_time_ms, time_text
 
@@ -56,32 +59,22 @@ def _host(context: typer.Context) -> Host:
     return host
 
 
-def _questions(host: Host, folder: Path) -> Questions:
-    """The running node if there is one, else the stopped one's store."""
-    try:
-        client = NodeClient(folder)
-        client.get("/api/node")
-    except Unavailable:
-        return host.stopped(folder)
-    return client
-
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Exchange under signed agreements that can be stopped, held and proved.",
 )
-feed = typer.Typer(no_args_is_help=True, help="What a party can read, and how it stands.")
 hold = typer.Typer(no_args_is_help=True, help="Items that wait.")
 ledger = typer.Typer(no_args_is_help=True, help="The record, and its proof.")
 peer = typer.Typer(no_args_is_help=True, help="Partners' gateways.")
 app.add_typer(cli_papers.charter, name="charter")
-app.add_typer(cli_papers.agreement, name="agreement")
+app.add_typer(cli_terms.agreement, name="agreement")
 app.add_typer(cli_orders.directive, name="directive")
 app.add_typer(cli_orders.assurance, name="assurance")
 app.add_typer(cli_assess.assessment, name="assessment")
-app.add_typer(feed, name="feed")
+app.add_typer(cli_why.feed, name="feed")
+app.add_typer(cli_why.item, name="item")
 app.add_typer(hold, name="hold")
 app.add_typer(ledger, name="ledger")
 app.add_typer(peer, name="peer")
@@ -90,6 +83,8 @@ app.add_typer(cli_links.source, name="source")
 app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
 app.command()(cli_publish.publish)
+app.command()(cli_why.why)
+app.command()(cli_derive.derive)
 
 
 @app.command()
@@ -140,7 +135,7 @@ def standing(
 ) -> None:
     """What is in force: state, since when, by whose order, until when."""
     at_ms = None if at is None else str(parse_time_ms(at))
-    found = _questions(_host(context), folder).get(
+    found = questions(lambda place: _host(context).stopped(place), folder).get(
         "/api/standing", agreement=agreement, at_ms=at_ms
     )
     answer(found, as_json=as_json, words=lambda: _tell_standings(found["standings"]))
@@ -178,6 +173,8 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
         state = "in force" if one["in_force"] else "NOT in force"
         print(f"{mark}Agreement {one['agreement']} ({one['title']}): {state}")
         print(f"  at {time_text(one['at_ms'])}, standing {one['standing'][:16]}…")
+        for words in one.get("notices", []):
+            print(f"  NOTICE {words}")
         for order in one["orders"]:
             until = f" until {time_text(order['until_ms'])}" if order["until_ms"] else ""
             print(
@@ -205,21 +202,6 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
 
 @app.command()
 @stated
-def why(
-    context: typer.Context,
-    folder: Folder,
-    item: Annotated[str, typer.Argument(help="STIX id.")],
-    to: Annotated[str, typer.Option(help="The party.")],
-    as_json: Json = False,
-) -> None:
-    """Why an item stands as it stands towards a party."""
-    found = _questions(_host(context), folder).get("/api/trace", object=item)
-    lines = [line for line in found["trace"] if line["party"] == to]
-    answer({"why": lines}, as_json=as_json, words=lambda: _tell_why(lines))
-
-
-@app.command()
-@stated
 def trace(
     context: typer.Context,
     folder: Folder,
@@ -231,20 +213,10 @@ def trace(
     wanted = stix_object or item
     if wanted is None:
         raise Invalid("cli.item", "Expected a STIX id, got none.")
-    found = _questions(_host(context), folder).get("/api/trace", object=wanted)
-    answer(found, as_json=as_json, words=lambda: _tell_trace(found["trace"]))
-
-
-@feed.command("show")
-@stated
-def feed_show(
-    folder: Folder,
-    to: Annotated[str | None, typer.Option(help="One party only.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Counts by collection, party, kind and state, with the reasons."""
-    found = NodeClient(folder).get("/api/feeds", party=to)
-    answer(found, as_json=as_json, words=lambda: _tell_feeds(found["feeds"]))
+    found = questions(lambda place: _host(context).stopped(place), folder).get(
+        "/api/trace", object=wanted
+    )
+    answer(found, as_json=as_json, words=lambda: _tell_trace(found))
 
 
 @hold.command("list")
@@ -306,17 +278,8 @@ def hold_refuse(
     answer(done, as_json=as_json)
 
 
-def _tell_why(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
-        print(f"{line['id']} to {line['party']}: {line['state']}")
-        for reason in line["reasons"]:
-            print(f"  {reason}")
-    if not lines:
-        print("No such item towards that party.")
-
-
-def _tell_trace(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
+def _tell_trace(found: dict[str, Any]) -> None:
+    for line in found["trace"]:
         print(
             f"{line['id']} → {line['party']} ({line['collection']}, {line['kind']}): "
             f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}, "
@@ -331,24 +294,8 @@ def _tell_trace(lines: list[dict[str, Any]]) -> None:
             print(
                 f"  page {page['index']} at {time_text(page['at_ms'])}: {page['outcome']}{receipt}"
             )
-
-
-def _tell_feeds(lines: list[dict[str, Any]]) -> None:
-    table(
-        "Feeds",
-        ("collection", "to", "kind", "unit", "outcome", "items"),
-        [
-            (
-                f["collection"],
-                f["party"],
-                f["kind"],
-                f["unit"],
-                f["outcome"],
-                ", ".join(f"{n} {s}" for s, n in sorted(f["states"].items())),
-            )
-            for f in lines
-        ],
-    )
+    cli_derive.tell_kin("made from", found["parents"])
+    cli_derive.tell_kin("made from it", found["children"])
 
 
 def _tell_held(items: list[dict[str, Any]]) -> None:
@@ -497,8 +444,16 @@ def recall(
     answer(
         done,
         as_json=as_json,
-        words=lambda: print(f"{done['count']} versions taken back, entry {done['entry']}"),
+        words=lambda: _tell_recall(done),
     )
+
+
+def _tell_recall(done: dict[str, Any]) -> None:
+    print(f"{done['count']} versions taken back, entry {done['entry']}")
+    children = done.get("children", [])
+    cli_derive.tell_kin("made from it, and NOT taken back", children)
+    if children:
+        print("Decide for each whether it is to be taken back too.")
 
 
 def _tell_sync(done: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Charters and agreements on the command line: draft, sign, import, show."""
+"""Charters and agreements on the command line: keys, signatures, import. How agreements are written
+and read is in ``cli_terms``."""
 
 from __future__ import annotations
 
-import importlib.resources
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +23,9 @@ from detente.faces.documents import (
     write_new,
 )
 from detente.faces.speak import answer, stated, tell
-from detente.model import Agreement, Charter, decode
+from detente.model import Charter, decode
 from detente.proof import Ed25519Signer, load_private_key
 from detente.rules.authority import document_digest
-from detente.wire.terms import read_terms
 
 __all__ = ["agreement", "charter"]
 
@@ -145,46 +144,6 @@ def _host_of(node: Path) -> str:
     raise Invalid("config.invalid", f"Expected a host in {node}/detente.toml, got none.")
 
 
-@agreement.command("template")
-@stated
-def agreement_template() -> None:
-    """Print a commented agreement to start from."""
-    place = importlib.resources.files("detente.faces").joinpath("templates/bilateral.toml")
-    print(place.read_text(), end="")
-
-
-@agreement.command("draft")
-@stated
-def agreement_draft(
-    terms: Annotated[Path, typer.Argument(help="The terms (TOML).")],
-    out: Out,
-    charter: Annotated[list[Path], typer.Option(help="Each member's charter (repeat).")],
-    as_json: Json = False,
-) -> None:
-    """Make the document that members sign from terms as people write them."""
-    digests, exercises = {}, set()
-    for path in charter:
-        envelope = envelope_in(path)
-        record = decode(envelope.payload, Charter)
-        digests[record.party] = document_digest(envelope)
-        exercises.add(record.exercise)
-    if len(exercises) > 1:
-        raise Invalid("document.exercise", "Expected charters of one sort, got both.")
-    exercise = True in exercises
-    try:
-        text = read_file(terms).decode()
-    except UnicodeDecodeError as error:
-        raise Invalid("terms.toml", f"Expected TOML in UTF-8, got {terms}: {error}.") from error
-    made = read_terms(text, digests, exercise=exercise)
-    envelope = new_envelope("agreement", made, exercise=exercise)
-    write_new(out, envelope.encode())
-    answer(
-        {"file": str(out), "agreement": made.id, "digest": document_digest(envelope)},
-        as_json=as_json,
-        words=lambda: tell(f"Written to {out}; each member signs it."),
-    )
-
-
 @agreement.command("sign")
 @stated
 def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
@@ -219,12 +178,3 @@ def agreement_import(
             f"{done['document']}: {done['state']}, standing {done['standing'][:16]}…"
         ),
     )
-
-
-@agreement.command("show")
-@stated
-def agreement_show(file: File, as_json: Json = False) -> None:
-    """What an agreement says, and its digest."""
-    envelope = envelope_in(file)
-    record = decode(envelope.payload, Agreement)
-    answer({"digest": document_digest(envelope), "agreement": record}, as_json=as_json)

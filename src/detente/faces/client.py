@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from detente.errors import (
     Unavailable,
 )
 
-__all__ = ["NodeClient", "Questions"]
+__all__ = ["NodeClient", "Questions", "questions"]
 
 _ANSWER_S = 600.0
 _CLASSES: dict[int, type[DetenteError]] = {
@@ -107,3 +107,13 @@ class NodeClient:
             ) from error
         kind = _CLASSES.get(answer.status_code, Broken)
         raise kind(stated["code"], stated["sentence"], hint=stated["hint"], path=stated["path"])
+
+
+def questions(stopped: Callable[[Path], Questions], folder: Path) -> Questions:
+    """The running node if there is one, else the stopped one's store."""
+    try:
+        client = NodeClient(folder)
+        client.get("/api/node")
+    except Unavailable:
+        return stopped(folder)
+    return client

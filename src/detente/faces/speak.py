@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,7 +32,7 @@ from detente.errors import (
     Unchecked,
 )
 
-__all__ = ["EXIT_CODES", "answer", "stated", "table", "tell"]
+__all__ = ["EXIT_CODES", "answer", "plain", "stated", "table", "tell"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +78,19 @@ def _tell_error(error: DetenteError, *, as_json: bool) -> None:
     tell(f"detente: {error.sentence}{place} [{error.code}]")
     if error.hint:
         tell(f"  hint: {error.hint}")
+
+
+def plain(text: str) -> str:
+    """Foreign words on one line: what would move the cursor, turn the direction of reading or hide
+    is shown by its number instead."""
+    return "".join(
+        letter if unicodedata.category(letter) not in _UNSEEN else f"\\u{{{ord(letter):x}}}"
+        for letter in text
+    )
+
+
+#: Control, format, surrogate, private and unassigned characters; separators of lines.
+_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
 def tell(words: str) -> None:

@@ -21,9 +21,10 @@ from detente.model.names import Record
 from detente.ports import PageRow, View
 from detente.rules.decision import Reason
 from detente.rules.feed import Feed, ranges, state_of
+from detente.rules.notice import notices
 from detente.rules.standing import Order, Standing
 
-__all__ = ["Ask"]
+__all__ = ["Ask", "item_state"]
 
 #: Items listed one by one in one answer; counts are always whole.
 ITEMS_MAX = 1000
@@ -66,7 +67,8 @@ class AssessmentLine(Record, frozen=True, kw_only=True):
 
 class StandingReport(Record, frozen=True, kw_only=True):
     """What is in force under one agreement at an instant. ``standing`` is the digest that both
-    sides compare; ``epoch`` is this node's number for it (absent for a past instant)."""
+    sides compare; ``epoch`` is this node's number for it (absent for a past instant). ``notices``
+    is what people are to be told of the agreement itself: its end, its next version, its review."""
 
     agreement: str
     title: str
@@ -83,6 +85,7 @@ class StandingReport(Record, frozen=True, kw_only=True):
     assurances: tuple[str, ...]
     assessments: tuple[AssessmentLine, ...]
     flows: tuple[FlowLine, ...]
+    notices: tuple[str, ...] = ()
 
 
 class CountLine(Record, frozen=True, kw_only=True):
@@ -190,6 +193,7 @@ class Ask:
                 for one in standing.assessments
             ),
             flows=tuple(_flows(standing, terms)) if terms else (),
+            notices=notices(standing),
         )
 
     def current(self, agreement: str) -> Current:
@@ -331,7 +335,7 @@ class Ask:
                     state=(
                         "recalled"
                         if view.recalled(key, seq, seq + 1)
-                        else _item_state(feed, number, seq, pages)
+                        else item_state(feed, number, seq, pages)
                     ),
                     added_us=block.added_us[seq - block.first],
                     reasons=_words(decision.reasons),
@@ -350,7 +354,7 @@ class Ask:
         )
 
 
-def _item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
+def item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
     """What became of the item: what its pages prove counts before what the feed intends. A page
     that only named it gave nothing."""
     pages = [page for page in pages if page.what == "objects"]
@@ -441,7 +445,12 @@ def _flow(
         outcomes.setdefault(decision.outcome, []).append(unit)
         by.update(dict.fromkeys(decision.orders))
         words.update(dict.fromkeys(_words(decision.reasons)))
-    state = {"release": "open", "moderate": "moderated", "hold": "held", "refuse": "refused"}
+    state = {
+        "release": "open",
+        "moderate": "reviewed one by one",
+        "hold": "held",
+        "refuse": "refused",
+    }
     text = (
         state[next(iter(outcomes))]
         if len(outcomes) == 1

@@ -32,6 +32,7 @@ from detente.rules.releasability import Named, named_by
 
 __all__ = [
     "Change",
+    "RESUMED",
     "Decided",
     "change_feeds",
     "count_of",
@@ -42,13 +43,14 @@ __all__ = [
     "expire_feeds",
     "feed_parties",
     "has_feed",
+    "sender_of",
 ]
 
 
 #: Outcomes under which some entry of a handling may be read.
 _READABLE = ("moderate", "release")
 #: What kinds that are not given late by range turn to on resumption.
-_RESUMED: Final[dict[str, Resumed]] = {"return": "returned", "review": "under review"}
+RESUMED: Final[dict[str, Resumed]] = {"return": "returned", "review": "under review"}
 
 
 #: Sets have no order of their own.
@@ -102,11 +104,12 @@ def _reads(collection: Collection, own: str, party: str) -> bool:
 def decide_for(current: Current, handling: Handling, *, own: str, party: str) -> Decision:
     """The decision for one handling towards one party that reads at this node. What a party
     wrote itself is its own, whoever keeps it."""
-    sender = _sender(current, handling.collection, own, party)
+    sender = sender_of(current, handling.collection, own, party)
     return decide(current.standing, handling, sender=sender, recipient=party)
 
 
-def _sender(current: Current, name: str, own: str, party: str) -> str:
+def sender_of(current: Current, name: str, own: str, party: str) -> str:
+    """From whom a party has what it reads of a collection at this node: itself, if it wrote it."""
     terms = current.standing.agreement
     collection = terms.collection(name) if terms else None
     wrote = collection is not None and collection.sender == party
@@ -126,7 +129,7 @@ class Decided:
     ) -> dict[int, Outcome]:
         """The outcome of each of a collection's handlings towards a party; the same handlings
         with every call. Not to be changed: others have it too."""
-        sender = _sender(self._current, collection, self._own, party)
+        sender = sender_of(self._current, collection, self._own, party)
         standing = self._current.standing
         if collection not in self._named:
             self._named[collection] = named_by(handlings.values())
@@ -279,9 +282,9 @@ class _Shelf:
         kinds = {kind.id: kind for kind in terms.kinds} if terms else {}
         #: What becomes of what was held, where it is not simply given late.
         self.resumed: dict[int, Resumed] = {
-            number: _RESUMED[kinds[handling.kind].held]
+            number: RESUMED[kinds[handling.kind].held]
             for number, handling in self.handlings.items()
-            if handling.kind in kinds and kinds[handling.kind].held in _RESUMED
+            if handling.kind in kinds and kinds[handling.kind].held in RESUMED
         }
         #: For each handling that loses its worth in hold: the first entry still young enough.
         self._young: dict[int, int] = {}

@@ -102,8 +102,9 @@ class Intake:
         """Take a publication; answers when it is on disk.
 
         ``keep`` runs in the same transaction as the items, also if all of them are known: a
-        source's place is on disk exactly when its page is. It is not told ``outcomes``. Only for
-        what is ``partial``, of which no object undoes the whole.
+        source's place is on disk exactly when its page is. It is not told ``outcomes``. Of what
+        is not ``partial`` a refused object undoes the whole, before ``keep`` is asked; what
+        ``keep`` raises undoes it too.
 
         Refuses as a whole: an unknown collection, a party that is not its sender, a missing
         purpose or grade where the agreement demands them and no object says its own (R34), another

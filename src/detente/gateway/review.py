@@ -10,18 +10,19 @@ import msgspec
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
+from detente.gateway.derive import check_second_person
 from detente.gateway.enter import write_tests
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.model import Handling, decode, object_key
 from detente.model.names import Record
-from detente.ports import FeedRow, Tx, View
+from detente.ports import FeedRow, Tx
 from detente.rules.answers import Answered, answered
 from detente.rules.decision import Decision
 from detente.rules.demands import untested
 from detente.rules.feed import review, state_of
 
-__all__ = ["REFUSAL_CODES", "Review", "Reviewed", "Verdict", "author_key"]
+__all__ = ["REFUSAL_CODES", "Review", "Reviewed", "Verdict"]
 
 #: Reasons for a refusal that a partner can be told (``domain.md`` 8.1).
 REFUSAL_CODES = (
@@ -84,7 +85,8 @@ class Review:
         A release needs that nothing stands in the way but what a person may pass: what is stopped,
         unassured or unknown stays held (``Conflict`` with the reason). Tests that were not
         answered before it was entered are answered and passed with it; the answers are recorded
-        before the release. Who derived an item does not release it.
+        before the release. What was derived from another item is released by another office
+        than the one that derived it (``NotAuthorised``).
         """
         await self._gate.settled(agreement)
         current = self._gate.current(agreement)
@@ -132,7 +134,7 @@ class Review:
             decision = decide_for(current, found.handling, own=book.me.party, party=party)
             _check_stopped(verdict.item, decision)
             _check_tests(current, found.handling, tests)
-            _check_second(tx, found, verdict.by)
+            check_second_person(tx, verdict.item, verdict.by)
         state = tx.collection(found.key)
         feed, clock_us = review(
             decode_feed(row.value),
@@ -195,27 +197,3 @@ def _check_tests(current: Current, handling: Handling, tests: tuple[Answered, ..
             f"Expected answers that pass {', '.join(missing)}, got none.",
             hint="Give them with --answer TEST.QUESTION=VALUE.",
         )
-
-
-def _check_second(view: View, found: _Found, by: str) -> None:
-    """A tear-line is released by another office than the one that made it (R38). Who that was is
-    asked of ``author_of``; while nobody knows, nobody releases it."""
-    if "derived" not in found.handling.flags:
-        return
-    author = author_of(view, found.key, found.seq)
-    if author is None or author == by:
-        raise NotAuthorised(
-            "review.author",
-            f"Expected another office than the one that derived the item, got {by}"
-            + ("." if author else ", and who derived it is not known."),
-        )
-
-
-def author_key(key: str, seq: int) -> str:
-    """Where the store has the office that derived an entry (``put_meta``)."""
-    return f"author/{key}/{seq}"
-
-
-def author_of(view: View, key: str, seq: int) -> str | None:
-    """The office that derived this entry from another item; None if it is not recorded."""
-    return view.meta(author_key(key, seq))

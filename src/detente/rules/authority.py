@@ -338,15 +338,22 @@ def _opens(agreement: Agreement, before: Standing, party: str) -> bool:
 
 
 def _check_agreement_form(agreement: Agreement) -> None:
-    parties = [member.party for member in agreement.members]
-    _check_unique("agreement.party", parties, "$.members")
+    units = {member.party: member.units for member in agreement.members}
+    parties = units.keys()
+    _check_unique("agreement.party", [member.party for member in agreement.members], "$.members")
     _check_unique("agreement.kind", [kind.id for kind in agreement.kinds], "$.kinds")
     names = [name for one in agreement.collections for name in (one.name, one.id)]
     _check_unique("agreement.collection", names, "$.collections")
     _check_unique("agreement.title", [one.title for one in agreement.collections], "$.collections")
+    # Whoever assures a template signs its words: of two under one name nobody could say which.
+    _check_unique("agreement.assurance", [one.id for one in agreement.assurances], "$.assurances")
     for collection in agreement.collections:
         for party in (collection.sender, *collection.readers):
             _check_known("agreement.party-unknown", party, parties, "$.collections")
+        if collection.unit is not None:
+            # An order limited to units of the sender would never cover what came under this name.
+            own = units[collection.sender]
+            _check_known("agreement.unit-unknown", collection.unit, own, "$.collections")
     for rule in agreement.kind_rules:
         _check_known(
             "agreement.kind-unknown",
@@ -368,15 +375,17 @@ def _check_agreement_form(agreement: Agreement) -> None:
 
 
 def _check_unique(code: str, values: Sequence[str], path: str) -> None:
+    seen: set[str] = set()
     for value in values:
-        if values.count(value) > 1:
+        if value in seen:
             raise Invalid(code, f"Expected each once, got {value} more than once.", path=path)
+        seen.add(value)
 
 
-def _check_known(code: str, value: str, known: Iterable[str], path: str) -> None:
-    known = list(known)
+def _check_known(code: str, value: str, known: Collection[str], path: str) -> None:
     if value not in known:
-        raise Invalid(code, f"Expected one of {', '.join(known[:20])}, got {value}.", path=path)
+        listed = ", ".join(list(known)[:20])
+        raise Invalid(code, f"Expected one of {listed}, got {value}.", path=path)
 
 
 # --- directives -------------------------------------------------------------------------------

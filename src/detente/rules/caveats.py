@@ -15,7 +15,7 @@ from detente.model import Agreement, Handling
 from detente.rules.markings import PAP_LEVELS, TLP_LEVELS
 from detente.rules.releasability import parse_releasable
 
-__all__ = ["Caveat", "CaveatKind", "MarkingText", "caveats_of"]
+__all__ = ["Caveat", "CaveatKind", "MarkingText", "caveats_of", "level_words"]
 
 #: In the order in which they are shown.
 CaveatKind = Literal[
@@ -102,6 +102,12 @@ def caveats_of(
         *_part(handling),
         *_agreed(agreement, handling),
     )
+
+
+def level_words(marking: str) -> str:
+    """What a level of TLP or PAP means, in a sentence; empty for other markings."""
+    scheme, _, level = marking.partition(":")
+    return {"pap": _PAP, "tlp": _TLP}.get(scheme, {}).get(level, "")
 
 
 def _levels(handling: Handling) -> Iterator[Caveat]:

@@ -53,7 +53,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
         )
     agreement = standing.agreement
     if agreement is None or not standing.agreement_in_force:
-        return _hold("agreement.not-in-force", "agreement", "No agreement is in force.")
+        return Decision(outcome="hold", reasons=(_not_in_force(standing),))
     refusals = _refusals(agreement, handling, sender, recipient)
     if refusals:
         return Decision(outcome="refuse", reasons=refusals)
@@ -73,18 +73,17 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             reasons=against,
             orders=tuple(order.directive.id for order in stops),
         )
-    return _release(standing, agreement, handling, (sender, recipient), conditions)
+    return _released(standing, agreement, handling, (sender, recipient), conditions)
 
 
-def _release(
+def _released(
     standing: Standing,
     agreement: Agreement,
     handling: Handling,
     way: tuple[str, str],
     conditions: list[tuple[Reason, Promise | None]],
 ) -> Decision:
-    """Nothing stands in the way: by which agreement, past which stops, on whose word."""
-    kind = agreement.kind(handling.kind)
+    """A release, with what it stands on: every condition has its promise."""
     reasons = [
         Reason(
             code="agreement",
@@ -92,17 +91,17 @@ def _release(
             words=f"Agreement {agreement.id} is in force and covers kind {handling.kind}.",
         )
     ]
+    kind = agreement.kind(handling.kind)
     if kind is not None and kind.exempt:
-        passed = _passed_by(standing, handling, way)
         reasons += [
             Reason(
                 code="exempt",
                 source=f"directive {order.directive.id}",
                 words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
             )
-            for order in passed
+            for order in _passed_by(standing, handling, way)
         ]
-    reasons += [reason for reason, promise in conditions if promise is not None]
+    reasons += [reason for reason, _ in conditions]
     return Decision(
         outcome="release",
         reasons=tuple(reasons),
@@ -147,8 +146,20 @@ def likeness(
     )
 
 
-def _hold(code: str, source: str, words: str) -> Decision:
-    return Decision(outcome="hold", reasons=(Reason(code=code, source=source, words=words),))
+def _not_in_force(standing: Standing) -> Reason:
+    agreement = standing.agreement
+    if agreement is None:
+        remedy = "All parties sign an agreement, and it is imported."
+    elif standing.at_ms < agreement.from_ms:
+        remedy = f"None needed: the term of {agreement.id} has not begun."
+    else:
+        remedy = f"All parties sign a new version of {agreement.id}: its term is over."
+    return Reason(
+        code="agreement.not-in-force",
+        source=f"agreement {agreement.id}" if agreement else "agreement",
+        words="No agreement is in force.",
+        remedy=remedy,
+    )
 
 
 def _refusals(
@@ -168,6 +179,9 @@ def _refusals(
                 code="outside-agreement",
                 source=source,
                 words=f"{recipient} is no reader of collection {handling.collection}.",
+                rests=(f"collection {handling.collection}",),
+                remedy=f"All parties sign a version of {agreement.id} in which {sender} sends "
+                f"{handling.collection} and {recipient} reads it.",
             )
         )
     if agreement.kind(handling.kind) is None:
@@ -176,10 +190,26 @@ def _refusals(
                 code="outside-agreement",
                 source=source,
                 words=f"Kind {handling.kind} is not in the agreement.",
+                remedy="Publish a version as a kind of the agreement, or all parties sign a "
+                f"version of {agreement.id} that has {handling.kind}.",
             )
         )
+    return (*found, *_lacking(agreement, handling))
+
+
+def _lacking(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
+    """What the agreement wants said of every item, and is not said of this one (R34)."""
+    source = f"agreement {agreement.id}"
+    found = []
     if agreement.purpose_required and handling.purpose is None:
-        found.append(Reason(code="purpose.missing", source=source, words="No purpose is stated."))
+        found.append(
+            Reason(
+                code="purpose.missing",
+                source=source,
+                words="No purpose is stated.",
+                remedy=f"Publish a version with a purpose among {_purposes(agreement)}.",
+            )
+        )
     elif handling.purpose is not None and not any(
         purpose.id == handling.purpose for purpose in agreement.purposes
     ):
@@ -188,10 +218,18 @@ def _refusals(
                 code="purpose.excluded",
                 source=source,
                 words=f"Purpose {handling.purpose} is not one of the agreement's.",
+                remedy=f"Publish a version with a purpose among {_purposes(agreement)}.",
             )
         )
     if agreement.grade_required and handling.grade is None:
-        found.append(Reason(code="grade.missing", source=source, words="No grade is given."))
+        found.append(
+            Reason(
+                code="grade.missing",
+                source=source,
+                words="No grade is given.",
+                remedy="Publish a version with a grade (scheme:value, such as admiralty:B2).",
+            )
+        )
     return tuple(found)
 
 
@@ -232,6 +270,10 @@ def _references(
                 )
             )
     return tuple(found)
+
+
+def _purposes(agreement: Agreement) -> str:
+    return ", ".join(purpose.id for purpose in agreement.purposes)
 
 
 def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:
@@ -299,14 +341,8 @@ def _conditions(
             promise = _promise(
                 standing, condition.template, (giver, order.directive.issuer), handling
             )
-            words = (
-                f"{giver} has assured {condition.template} ({promise.assurance.id})."
-                if promise
-                else f"Waiting for {giver} to assure {condition.template} for {handling.kind}."
-            )
-            code = "assurance" if promise else "assurance.awaiting"
             source = f"directive {order.directive.id}"
-            found.append((Reason(code=code, source=source, words=words), promise))
+            found.append(_assured(source, condition.template, giver, handling, promise))
     return found
 
 
@@ -350,23 +386,35 @@ def _agreed_conditions(
     kind = agreement.kind(handling.kind) if agreement else None
     if agreement is None or kind is None:
         return []
+    source = f"agreement {agreement.id}, kind {kind.id}"
     found = []
     for template in kind.assurances:
         promise = _promise(standing, template, (recipient, sender), handling)
-        found.append(
-            (
-                Reason(
-                    code="assurance" if promise else "assurance.awaiting",
-                    source=f"agreement {agreement.id}, kind {kind.id}",
-                    words=f"{recipient} has assured {template} ({promise.assurance.id})."
-                    if promise
-                    else f"Waiting for {recipient} to assure {template} for {kind.id}.",
-                    remedy="" if promise else f"{recipient} gives assurance {template}.",
-                ),
-                promise,
-            )
-        )
+        found.append(_assured(source, template, recipient, handling, promise))
     return found
+
+
+def _assured(
+    source: str, template: str, giver: str, handling: Handling, promise: Promise | None
+) -> tuple[Reason, Promise | None]:
+    """What is asked for at ``source``, with the promise that meets it or what would."""
+    if promise is not None:
+        reason = Reason(
+            code="assurance",
+            source=source,
+            words=f"{giver} has assured {template} ({promise.assurance.id}).",
+            rests=(f"assurance {promise.assurance.id}",),
+        )
+        return reason, promise
+    what = f"kind {handling.kind}" + (f", purpose {handling.purpose}" if handling.purpose else "")
+    reason = Reason(
+        code="assurance.awaiting",
+        source=source,
+        words=f"Waiting for {giver} to assure {template} for {handling.kind}.",
+        remedy=f"{giver} gives assurance {template} for {what}.",
+        rests=(f"template {template}",),
+    )
+    return reason, None
 
 
 def _promise(
@@ -389,8 +437,10 @@ def _promise(
 
 def _stop_reason(order: Order) -> Reason:
     directive = order.directive
+    itself = ", or it ends by itself" if order.until_ms is not None else ""
     return Reason(
         code="directive",
         source=f"directive {directive.id}",
         words=f"Stopped by {directive.issuer} ({directive.verb} {directive.id}).",
+        remedy=f"{directive.issuer} resumes by an order that supersedes {directive.id}{itself}.",
     )

@@ -28,11 +28,17 @@ __all__ = ["Finding", "left_over"]
 #: Shorter texts, and numbers of fewer digits, are in everything.
 TELLING_MIN: Final = 4
 #: Different texts searched for; each is searched for in all of the child.
-HIDDEN_MAX: Final = 10_000
+HIDDEN_MAX: Final = 2_000
 
 _RANDOM_ID = re.compile(
     r"\A[a-z][a-z0-9-]*--[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
 )
+_ID = re.compile(
+    r"\A[a-z][a-z0-9-]*--([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\Z", re.ASCII
+)
+_NAME = re.compile(r"\A[a-z0-9_]{1,250}\Z", re.ASCII)
+#: What is made anew for a child, or cannot be another.
+_MADE = (("type",), ("spec_version",), ("created",), ("modified",))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _TIMES = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -79,9 +85,11 @@ def left_over(
     """
     done = apply(parent, steps, given=given)
     hidden = _Hidden(parent, done.taken, after=done.value)
+    places = [(path, _said(path, value, is_key=key), key) for path, value, key in _walk(child, ())]
+    hidden.narrow("\n".join(said.text for _, said, _ in places))
     found: dict[tuple[str, str], Finding] = {}
-    for path, value, key in _walk(child, ()):
-        for code, words in hidden.in_value(value, is_key=key):
+    for path, said, key in places:
+        for code, words in hidden.in_place(said, is_key=key):
             place = selector(path)
             found.setdefault((code, place), Finding(code=code, path=place, words=words))
     return tuple(found.values()) + _about(parent, child, steps, done.taken, done.value)
@@ -99,11 +107,16 @@ class _Hidden:
         self._keys: dict[str, str] = {}
         stays = {_folded(path[-1]) for path, _, key in _walk(after, ()) if key and path}
         for one in taken:
+            at = one.path.split(".")
+            names = [at[-1]] if len(at) > 1 or at[-1].startswith("x_") else []
             for path, value, key in _walk(one.value, (one.path,)):
-                if not key:
+                if key:
+                    names.append(value)
+                else:
                     self._add(path, value)
-                elif (name := _folded(value)) not in stays and value not in _STIX_NAMES:
-                    self._keys[name] = one.path
+            for name in names:
+                if name not in _STIX_NAMES and _folded(name) not in stays:
+                    self._keys[_folded(name)] = one.path
         if len(self._texts) > HIDDEN_MAX:
             raise Invalid(
                 "transform.size",
@@ -123,32 +136,68 @@ class _Hidden:
             if len(text) >= TELLING_MIN:
                 self._texts.setdefault(text, where)
             # An id leads to the same object in any type of it.
-            uuid = text.rpartition("--")[2]
-            if uuid != text and len(uuid) >= TELLING_MIN:
-                self._texts.setdefault(uuid, where)
+            if found := _ID.match(text):
+                self._texts.setdefault(found[1], where)
         elif coarsen.is_number(value):
             number = _plain(value)
             if _digits(number) >= TELLING_MIN:
                 self._numbers.setdefault(number, where)
 
-    def in_value(self, value: Any, *, is_key: bool) -> Iterator[tuple[str, str]]:
+    def narrow(self, all_of_it: str) -> None:
+        """Search in each place only for texts that are anywhere at all."""
+        self._texts = {text: where for text, where in self._texts.items() if text in all_of_it}
+
+    def in_place(self, said: _Said, *, is_key: bool) -> Iterator[tuple[str, str]]:
         """What is found in one value or name of the child."""
-        written = coarsen.is_number(value)
-        text = f"{_plain(value):f}" if written else _folded(value)
-        if any(one in text for one in self._parent):
+        if any(one in said.whole for one in self._parent):
             yield "left.parent", "The id of what it was made from."
-        if is_key and text in self._keys:
-            yield "left.key", f"A name that was taken from {self._keys[text]}."
+        if is_key and said.whole in self._keys:
+            yield "left.key", f"A name that was taken from {self._keys[said.whole]}."
         for hidden, where in self._texts.items():
-            if hidden in text:
+            if hidden in said.text:
                 yield "left.text", f"Words that were taken from {where}."
-        # Of a number its own value counts, however many digits are around it in a text.
-        for one in _NUMBER.findall(text) if self._numbers else ():
+        # Of a number its own value counts, however many letters are around it in a text.
+        for one in said.numbers if self._numbers else ():
             if where := self._numbers.get(_plain(one), ""):
                 yield "left.number", f"A number that was taken from {where}."
-        for one in _TIMES.findall(str(value)) if self._times and not written else ():
-            if where := self._times.get(coarsen.instant_ms(one) or 0, ""):
+        for at in said.times if self._times else ():
+            if where := self._times.get(at, ""):
                 yield "left.time", f"A time that was taken from {where}."
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What one place of the child says: all of it, what of it its author has chosen, and the
+    numbers and times in it."""
+
+    whole: str
+    text: str = ""
+    numbers: tuple[str, ...] = ()
+    times: tuple[int, ...] = ()
+
+
+def _said(path: Path, value: Any, *, is_key: bool) -> _Said:
+    """What STIX or a schema prescribes, or was made for the child, is nobody's words: a removed
+    "ship" is not left over in ``relationship_type``, nor 2025 in when the child was made."""
+    if coarsen.is_number(value):
+        text = f"{_plain(value):f}"
+        return _Said(text, text, (text,))
+    whole = _folded(value)
+    if found := _ID.match(whole):
+        # The type before it is no secret; its digits are no number.
+        return _Said(whole, "" if path == ("id",) else found[1])
+    if _is_name(path, whole) if is_key else path in _MADE or path[-1] in _FORMAL:
+        return _Said(whole)
+    times = tuple(at for one in _TIMES.findall(str(value)) if (at := coarsen.instant_ms(one)))
+    numbers = () if _TIMES.fullmatch(str(value)) else tuple(_NUMBER.findall(whole))
+    return _Said(whole, whole, numbers, times)
+
+
+def _is_name(path: Path, name: str) -> bool:
+    """True for the name of a property that STIX or an extension has given it."""
+    if not _NAME.match(name):
+        return False
+    own = len(path) == 1 and not name.startswith("x_")
+    return own or name in _STIX_NAMES or (len(path) == 3 and path[0] == "extensions")
 
 
 def _about(

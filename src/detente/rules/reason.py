@@ -12,6 +12,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
     ``remedy`` says what would have to change for another outcome; empty where nothing stands in
     the way. ``review``: an office with the power to review may pass a single item in spite of it.
+    ``rests``: what it rests on besides its source (``assurance P1``, ``template AS``).
     """
 
     code: str
@@ -19,3 +20,4 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     remedy: str = ""
     review: bool = False
+    rests: tuple[str, ...] = ()

@@ -108,8 +108,9 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """The object after the steps; for each step how many places it found (0: it matched nothing,
-    which is no error, but somebody may want to know); and what was taken away or changed."""
+    """The object after the steps; for each step how many places it found, for a coarser one how
+    many positions or times (0: it matched nothing, which is no error, but worth knowing); and
+    what was taken away or changed."""
 
     value: dict[str, Any]
     touched: tuple[int, ...]
@@ -208,8 +209,9 @@ class _Work:
         names = _parse(step.path)
         if step.do == "drop-references":
             return self._drop(names)
-        places = list(_places(self._root, names))
-        for place in places:
+        found = 0
+        for place in list(_places(self._root, names)):
+            found += 1
             if place.path:
                 _check_marking(place.path)
             match step.do:
@@ -218,8 +220,8 @@ class _Work:
                 case "replace":
                     self._replace(place, step.text)
                 case _:
-                    self._coarsen(place, step)
-        return len(places)
+                    found += self._coarsen(place, step) - 1
+        return found
 
     def _required(self) -> frozenset[str]:
         kind = self._root.get("type")
@@ -246,18 +248,20 @@ class _Work:
             self._take(place)
             place.put(new)
 
-    def _coarsen(self, place: _Place, step: Step) -> None:
+    def _coarsen(self, place: _Place, step: Step) -> int:
         """What the path names is coarser then; of an object, what is known to be a position or a
         time in it, but not when the object was created."""
-        named = not isinstance(place.value, dict)
+        named, found = not isinstance(place.value, dict), 0
         for leaf in _leaves(place):
             if leaf.path[0] in _MARKINGS or leaf.value is None:
                 continue
             if step.cell_mdeg is not None:
                 if named or leaf.name in _DEGREES:
                     self._coarsen_degrees(leaf, step.cell_mdeg)
+                    found += 1
             elif step.span_ms is not None and (named or leaf.path[0] not in _FIXED):
-                self._coarsen_time(leaf, step.span_ms, named=named)
+                found += self._coarsen_time(leaf, step.span_ms, named=named)
+        return found
 
     def _coarsen_degrees(self, leaf: _Place, cell_mdeg: int) -> None:
         if not coarsen.is_number(leaf.value):
@@ -282,16 +286,16 @@ class _Work:
         if leaf.path[:2] == ("extensions", TRACK):
             self._generalised("cell_deg", cell_mdeg / 1000)
 
-    def _coarsen_time(self, leaf: _Place, span_ms: int, *, named: bool) -> None:
+    def _coarsen_time(self, leaf: _Place, span_ms: int, *, named: bool) -> bool:
         if not named and leaf.name == "offsets_s":
             # They are coarser together with the time they count from.
-            return
+            return False
         owner = self._owner(leaf.path)
         together = owner.get("offsets_s") if leaf.name == "base_time" and not named else None
         try:
             if isinstance(leaf.value, str):
                 if not named and coarsen.instant_ms(leaf.value) is None:
-                    return
+                    return False
                 if isinstance(together, list):
                     self._coarsen_offsets(leaf, together, span_ms)
                 else:
@@ -301,13 +305,14 @@ class _Work:
             elif named:
                 raise _other("a time", leaf)
             else:
-                return
+                return False
         except ValueError as error:
             raise Invalid(
                 "transform.value", f"{error}.", path=f"$.{selector(leaf.path)}"
             ) from error
         if leaf.path[:2] == ("extensions", TRACK):
             self._generalised("delay_s", span_ms / 1000)
+        return True
 
     def _coarsen_offsets(self, leaf: _Place, together: list[Any], span_ms: int) -> None:
         base, found = coarsen.offsets(leaf.value, [_alive(one) for one in together], span_ms)

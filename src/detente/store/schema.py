@@ -26,7 +26,7 @@ __all__ = [
 #: "DETE": tells ``file`` and other programs whose database this is.
 APPLICATION_ID: Final = 0x44455445
 #: The number of the tables below. A file with another number is not touched.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _PAGE_BYTES = 8192
 #: Negative numbers are KiB (SQLite's own convention for ``cache_size``).
@@ -136,6 +136,22 @@ CREATE TABLE recalled (
     PRIMARY KEY (collection, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX recalled_handling ON recalled (collection, handling, seq);
+
+-- Items made from others. Nothing of it leaves this node.
+CREATE TABLE derived (
+    row INTEGER PRIMARY KEY,
+    parent TEXT NOT NULL,
+    parent_collection TEXT NOT NULL,
+    parent_seq INTEGER NOT NULL,
+    child TEXT NOT NULL,
+    child_collection TEXT NOT NULL,
+    child_seq INTEGER NOT NULL,
+    office TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    "index" INTEGER NOT NULL
+) STRICT;
+CREATE INDEX derived_parent ON derived (parent, row);
+CREATE INDEX derived_child ON derived (child, row);
 
 -- Entries that a party's page passed over because a newer version was to come later.
 CREATE TABLE passed (

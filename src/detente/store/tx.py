@@ -12,6 +12,7 @@ from detente.ports import (
     ActRow,
     CollectionState,
     CredentialRow,
+    DerivedRow,
     DocumentRow,
     FeedRow,
     LinkRow,
@@ -50,6 +51,7 @@ _CREDENTIAL = _put(CredentialRow, "credential", _update(CredentialRow, "name"))
 _PEER = _put(PeerRow, "peer", _update(PeerRow, "party", "agreement"))
 _STATUS = _put(StatusRow, "status", _update(StatusRow, "id"))
 _LINK = _put(LinkRow, "link", _update(LinkRow, "use", "name"))
+_DERIVED = _put(DerivedRow, "derived")
 _PAGE = _put(PageRow, "page", more=("span",))
 
 
@@ -159,6 +161,10 @@ class SQLiteTx(SQLiteView):
             "INSERT OR IGNORE INTO recalled VALUES (?, ?, ?)",
             [(number, seq, handling) for seq, handling in entries],
         )
+
+    def put_derived(self, row: DerivedRow) -> None:
+        """Note an item as made from another."""
+        self._insert(_DERIVED, row)
 
     def move_clock(self, key: str, past_us: int) -> None:
         """No later entry gets a time at or below ``past_us``."""

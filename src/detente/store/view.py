@@ -14,6 +14,7 @@ from detente.ports import (
     Block,
     CollectionState,
     CredentialRow,
+    DerivedRow,
     DocumentRow,
     FeedRow,
     LinkRow,
@@ -59,6 +60,10 @@ _PAGES = _select(PageRow, "page", "WHERE collection = ? AND party = ? ORDER BY r
 _PASSED = _select(
     PassedRow, "passed", "WHERE collection >= ? AND collection < ? AND row > ? ORDER BY row LIMIT ?"
 )
+_DERIVED = {
+    True: _select(DerivedRow, "derived", "WHERE parent = ? ORDER BY row LIMIT ?"),
+    False: _select(DerivedRow, "derived", "WHERE child = ? ORDER BY row LIMIT ?"),
+}
 _CREDENTIAL = _select(CredentialRow, "credential", "WHERE name = ?")
 _CREDENTIALS = _select(CredentialRow, "credential", "ORDER BY row")
 _PEERS = _select(PeerRow, "peer", "ORDER BY row")
@@ -222,6 +227,10 @@ class SQLiteView:
         """Entries passed over in collections whose key begins with ``prefix``."""
         past = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         return self._rows(PassedRow, _PASSED, prefix, past, after, most)
+
+    def derived(self, stix_id: str, *, children: bool, most: int) -> list[DerivedRow]:
+        """What was made from an object, or what it was made from."""
+        return self._rows(DerivedRow, _DERIVED[children], stix_id, most)
 
     # --- ledgers --------------------------------------------------------------------------
 

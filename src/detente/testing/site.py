@@ -14,14 +14,17 @@ from detente.errors import Conflict, Unavailable
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book, Identity
 from detente.gateway.deliver import Delivery, Nothing, Ready
+from detente.gateway.derive import Derives
 from detente.gateway.desk import Desk
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate, Send
 from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Intake
+from detente.gateway.opening import Openings
 from detente.gateway.order import Orders
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.review import Review
+from detente.gateway.why import Whys
 from detente.gateway.witness import Witness
 from detente.model import encode
 from detente.ports import OtherSize
@@ -120,7 +123,10 @@ class Site:
         self.delivery = Delivery(self.book, self.gate, self.outcomes, self.orders.tick)
         self.intake = Intake(self.book, self.gate, Limits(), _nothing)
         self.review = Review(self.book, self.gate, _nothing)
+        self.derives = Derives(self.book, self.gate, self.intake)
         self.ask = Ask(self.book, self.gate, self.outcomes)
+        self.whys = Whys(self.book, self.gate, self.outcomes)
+        self.openings = Openings(self.book, self.gate)
         courier = Courier(self.world)
         self.witness = Witness(self.book, courier, keys["witness"])
         self.exchange = Exchange(self.book, self.orders, self.intake, self.witness, courier)

@@ -129,8 +129,28 @@ def read_definition(marking_id: str, raw: bytes | None, at_ms: int | None) -> Me
 
 
 def texts_of(marking_id: str, raw: bytes | None) -> tuple[MarkingText, ...]:
-    """The words of a definition that a person has to see, by name of the marking."""
-    return read_definition(marking_id, raw, None).texts
+    """The words of a definition that a person has to see, by name of the marking; of one that is
+    not understood all that it says, as it is written."""
+    meaning = read_definition(marking_id, raw, None)
+    unread = next((name for name in meaning.names if name.startswith("unknown:")), None)
+    written = _as_written(raw) if unread is not None and raw is not None else ""
+    if unread is None or not written:
+        return meaning.texts
+    return (*meaning.texts, MarkingText(marking=unread, text=_short(written)))
+
+
+def _as_written(raw: bytes) -> str:
+    try:
+        value = load_object(raw)
+    except Invalid:
+        return ""
+    said = (value.get("name"), value.get("definition"), value.get("extensions"))
+    parts = [
+        one if isinstance(one, str) else msgspec.json.encode(one, order="sorted").decode()
+        for one in said
+        if one
+    ]
+    return " ".join(parts)
 
 
 def _classic(reading: _Reading, value: dict[str, Any]) -> None:

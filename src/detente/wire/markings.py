@@ -8,7 +8,7 @@ is not here, or is not understood, is named ``unknown:<id>``, and unknown means 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,9 +16,11 @@ from detente.wire.definition import FIXED_IDS, Meaning, read_definition
 from detente.wire.stix import Cut, CutObject
 from detente.wire.tags import admiralty_of, read_tag
 
-__all__ = ["Marked", "MarkingNames", "grades_of", "markings_of"]
+__all__ = ["Marked", "MarkingNames", "grades_of", "markings_of", "marking_refs"]
 
 
+#: Markings of one object that are looked up.
+REFS_MAX: Final = 64
 _FIXED: Final = {marking_id: Meaning((name,)) for marking_id, name in FIXED_IDS.items()}
 
 
@@ -83,3 +85,21 @@ def grades_of(one: CutObject, names: MarkingNames) -> tuple[str, ...]:
         for source in sorted(sources)
         for credibility in sorted(credibilities)
     )
+
+
+class _Marked(msgspec.Struct, frozen=True):
+    object_marking_refs: Any = None
+    granular_markings: Any = None
+
+
+def marking_refs(raw: bytes) -> tuple[str, ...]:
+    """The ids of the markings that an object refers to, those of its parts too, up to ``REFS_MAX``;
+    what has another form is left out, for the names in its handling count, not these."""
+    try:
+        found = msgspec.json.decode(raw, type=_Marked)
+    except (msgspec.DecodeError, RecursionError):
+        return ()
+    whole = found.object_marking_refs if isinstance(found.object_marking_refs, list) else []
+    parts = found.granular_markings if isinstance(found.granular_markings, list) else []
+    refs = [*whole, *(one.get("marking_ref") for one in parts if isinstance(one, dict))]
+    return tuple(dict.fromkeys(ref for ref in refs if isinstance(ref, str)))[:REFS_MAX]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
+from detente.errors import Conflict, DetenteError, Invalid
 from detente.gateway import enter as enter_module
 from detente.gateway.batch import AHEAD_MS_MAX
-from detente.gateway.review import Verdict, author_key
+from detente.gateway.review import Verdict
 from detente.model import decode
 from detente.rules.answers import Answered
 from detente.testing import World
@@ -498,28 +498,6 @@ def test_review_cannot_pass_a_stop_on_what_is_moderated(tmp_path: Path) -> None:
         assert await world.read() == ()
 
     demanding(tmp_path, story, kinds=kinds(PE={"moderated": True}))
-
-
-@pytest.mark.parametrize(("author", "refused"), [(None, True), ("head", True), ("desk", False)])
-def test_a_derived_item_is_released_by_another_office_than_its_author(
-    tmp_path: Path, author: str | None, refused: bool
-) -> None:
-    async def story(world: World) -> None:
-        site = world.sites["B"]
-        report = thing("infrastructure", 1)
-        done = await publish(world, report, flags=("derived",))
-        if author is not None:
-            await site.store.write(lambda tx: tx.put_meta(author_key(KEY, done.first), author))
-        if refused:
-            with pytest.raises(NotAuthorised) as found:
-                await site.review.decide(AGREEMENT, release(report))
-            assert found.value.code == "review.author"
-            assert (await line(world, report["id"])).state == "under review"
-        else:
-            await site.review.decide(AGREEMENT, release(report))
-            assert (await line(world, report["id"])).state == "queued"
-
-    demanding(tmp_path, story, kinds=kinds())
 
 
 # --- one transaction ----------------------------------------------------------------------------

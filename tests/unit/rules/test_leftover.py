@@ -107,6 +107,35 @@ def test_what_was_taken_out_is_found_where_it_is(put: dict[str, Any], code: str,
     assert (code, path) in found(PARENT, torn(PARENT, *TEAR, **put), *TEAR)
 
 
+def test_what_stix_prescribes_is_nobodys_words() -> None:
+    """Else a tear-line could be refused for what nobody can take out of it."""
+    parent = {
+        **vessel_object(
+            labels=["ship", "relationship", "2025", "type", "description", "accuracy"],
+            description="d",
+            x_year=2025,
+            x_count=4111,
+        ),
+        "type": "relationship",
+        "relationship_type": "uses",
+        "source_ref": "identity--44444444-4111-4444-8444-444444444444",
+        "start_time": "2025-11-01T10:20:30Z",
+        "extensions": {TRACK: {"extension_type": "property-extension", "accuracy_m": 5}},
+    }
+    tear = ("remove labels", "remove x_year", "remove x_count", "coarsen-time start_time 60000")
+    child = torn(parent, *tear) | {
+        "id": "relationship" + NEW[14:],
+        "created": "2025-12-01T00:00:00Z",
+    }
+    found_now = found(parent, child, *tear)
+    # The year is in a time that its author has chosen; that is for the author to mend.
+    assert found_now == {("left.text", "start_time")}
+    assert ("left.text", "x_ship") in found(parent, child | {"x_ship": 1}, *tear)
+    assert ("left.key", "extensions.a.x_year") in found(
+        parent, child | {"extensions": {"a": {"x_year": 1}}}, *tear
+    )
+
+
 def test_words_of_a_finding_do_not_tell_the_thing() -> None:
     child = torn(PARENT, *TEAR, name="Told by Juan García, 12.123456", x_source={"handler_name": 1})
     for one in left_over(PARENT, child, steps(*TEAR), given=lambda one: one != OTHER):
