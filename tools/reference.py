@@ -44,6 +44,8 @@ ACTS = {
     "directive.sign": "one signature over a directive",
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",
+    "minimise": "a minimisation (`ref`) ran on so many of the items from `first` on that are "
+    "published next: commitment to the two roots over them, before and after",
     "return": "items that were held went back to their unit on resumption, on the record",
     "open": "a person of this party opened an item here, after its caveats; commitment to who, "
     "what and why",
@@ -55,7 +57,11 @@ ACTS = {
     "recall": "an originator took objects back: count, commitment to the root over them",
     "receive": "a partner's page was taken",
     "review": "a person released or refused one waiting item",
+    "said": "what a publisher said of all items that are published next: nature, evidence, time "
+    "of observation, originator, legal basis, consent to use in court; a commitment to it",
     "standing": "a new epoch and the digest of its standing",
+    "test": "a purpose test (`ref`) was answered, passed or failed, before the publication or "
+    "review that follows: commitment to the answers",
 }
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from detente import record
 from detente.errors import Missing
+from detente.gateway.intake import Publication
 from detente.gateway.verify import verify_record
 from detente.record import verify_copy
-from tests.unit.faces.kit import Site, item, play
+from tests.unit.faces.kit import Site, compact, item, play
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,27 @@ def test_a_record_holds_and_says_what_it_holds(copy: Path) -> None:
     assert ledger.pages >= 3
     assert ledger.items >= 5
     assert set(report.charters) == {"A", "K", "L"}
+
+
+def test_what_was_said_of_items_is_proved_and_its_words_do_not_leave_with_the_record(
+    tmp_path: Path,
+) -> None:
+    async def story(site: Site) -> None:
+        asked = Publication(
+            agreement="T1",
+            collection="out",
+            party="A",
+            body=compact({"objects": [item(1)]}),
+            evidence=("exhibit of a named person",),
+        )
+        await site.node.intake.publish(asked)
+        await site.node.export(tmp_path / "copy")
+
+    play(tmp_path, story)
+    assert verify_copy(tmp_path / "copy").ok
+    files = files_of(tmp_path / "copy")
+    assert any(b'"act":"said"' in data for data in files.values())
+    assert not any(b"exhibit" in data for data in files.values())
 
 
 def test_any_flipped_bit_is_found_and_its_file_named(copy: Path) -> None:

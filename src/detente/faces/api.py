@@ -22,6 +22,7 @@ from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
 from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_publish import publication_of
 from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
@@ -39,7 +40,7 @@ from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
 from detente.gateway.recall import RecallAsk, Recalls
-from detente.gateway.review import Review
+from detente.gateway.review import Review, Verdict
 from detente.gateway.versions import Versions, version_key
 from detente.model import encode
 from detente.model.acts import ActName
@@ -114,6 +115,7 @@ class _ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
     party: str
     by: str
     code: str = ""
+    answers: dict[str, dict[str, str]] = {}
 
 
 class API:
@@ -124,11 +126,13 @@ class API:
 
     def routes(self) -> list[Route]:
         """Every resource."""
-        clients = ClientAPI(self._parts.store, self._parts.book, self._parts.guard)
+        parts = self._parts
+        clients = ClientAPI(parts.store, parts.book, parts.guard)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
             ("POST", "/api/publish", self._publish),
+            ("POST", "/api/publish/preview", self._preview),
             ("POST", "/api/charters", self._charter),
             ("GET", "/api/charters/{party}", self._charter_show),
             ("POST", "/api/agreements", self._agreement),
@@ -202,22 +206,17 @@ class API:
     # --- items -----------------------------------------------------------------------------
 
     async def _publish(self, request: Request) -> object:
-        query = request.query_params
+        return await self._parts.intake.publish(await self._publication(request))
+
+    async def _preview(self, request: Request) -> object:
+        """What a publication holds and what would come of it; takes nothing."""
+        return await self._parts.intake.preview(await self._publication(request))
+
+    async def _publication(self, request: Request) -> Publication:
         config = self._parts.config
+        agreement = self._agreement_of(request, _needed(request, "collection"))
         body = await read_body(request.receive, config.body_bytes_max)
-        return await self._parts.intake.publish(
-            Publication(
-                agreement=self._agreement_of(request, _needed(request, "collection")),
-                collection=_needed(request, "collection"),
-                party=config.party,
-                body=body,
-                kind=query.get("kind"),
-                purpose=query.get("purpose"),
-                grade=query.get("grade"),
-                unit=query.get("unit"),
-                partial=query.get("partial") == "true",
-            )
-        )
+        return publication_of(request.query_params, body, agreement=agreement, party=config.party)
 
     def _agreement_of(self, request: Request, collection: str) -> str:
         """The agreement named, or the only one that has a collection of that name."""
@@ -263,7 +262,15 @@ class API:
             raise Missing("route.unknown", f"Expected release or refuse, got {verdict}.")
         body = await _json(request, _ReviewBody)
         return await self._parts.review.decide(
-            body.agreement, body.item, body.party, verdict, by=body.by, code=body.code
+            body.agreement,
+            Verdict(
+                item=body.item,
+                party=body.party,
+                verdict=verdict,
+                by=body.by,
+                code=body.code,
+                answers=body.answers,
+            ),
         )
 
     async def _recall(self, request: Request) -> object:

@@ -22,11 +22,13 @@ from detente.faces import (
     cli_links,
     cli_orders,
     cli_papers,
+    cli_publish,
     cli_terms,
     cli_why,
 )
+from detente.faces.api_publish import answers_of
 from detente.faces.client import NodeClient, Questions, questions
-from detente.faces.speak import answer, stated, table, tell
+from detente.faces.speak import answer, stated, table
 from detente.wire.terms import parse_time_ms, time_text
 
 __all__ = ["Host", "app"]
@@ -82,6 +84,7 @@ app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
 app.command()(cli_why.why)
 app.command()(cli_derive.derive)
+app.command()(cli_publish.publish)
 
 
 @app.command()
@@ -199,44 +202,6 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
 
 @app.command()
 @stated
-def publish(
-    folder: Folder,
-    files: Annotated[list[Path], typer.Argument(help="STIX 2.1 bundles or objects.")],
-    collection: Annotated[str, typer.Option(help="Name of the collection.")],
-    kind: Annotated[str | None, typer.Option(help="Kind, else by the agreement's rules.")] = None,
-    purpose: Annotated[str | None, typer.Option(help="Purpose of the release.")] = None,
-    grade: Annotated[str | None, typer.Option(help="scheme:value, as admiralty:B2.")] = None,
-    unit: Annotated[str | None, typer.Option(help="The unit that sends.")] = None,
-    agreement: Annotated[str | None, typer.Option(help="If the name is not enough.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Take what is acceptable.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Publish objects; answers when they are on disk."""
-    client = NodeClient(folder)
-    done = []
-    for file in files:
-        try:
-            body = file.read_bytes()
-        except OSError as error:
-            raise Invalid(
-                "file.unreadable", f"Expected to read {file}: {error.strerror}."
-            ) from error
-        done.append(
-            client.post(
-                "/api/publish",
-                body,
-                collection=collection,
-                kind=kind,
-                purpose=purpose,
-                grade=grade,
-                unit=unit,
-                agreement=agreement,
-                partial="true" if partial else None,
-            )
-        )
-    answer({"published": done}, as_json=as_json, words=lambda: _tell_published(files, done))
-
-
 @app.command()
 @stated
 def trace(
@@ -275,10 +240,23 @@ Agreement = Annotated[str, typer.Option(help="The agreement.")]
 @hold.command("release")
 @stated
 def hold_release(
-    folder: Folder, item: Item, to: To, by: By, agreement: Agreement, as_json: Json = False
+    folder: Folder,
+    item: Item,
+    to: To,
+    by: By,
+    agreement: Agreement,
+    answers: cli_publish.Answers = None,
+    as_json: Json = False,
 ) -> None:
-    """Release one item that waits, if nothing stops it any more."""
-    body = {"agreement": agreement, "item": item, "party": to, "by": by}
+    """Release one item that waits, if nothing stops it but what an office may pass. Tests that
+    were not answered before are answered with it."""
+    body = {
+        "agreement": agreement,
+        "item": item,
+        "party": to,
+        "by": by,
+        "answers": answers_of(answers or []),
+    }
     done = NodeClient(folder).post("/api/holds/release", msgspec.json.encode(body))
     answer(done, as_json=as_json)
 
@@ -300,24 +278,17 @@ def hold_refuse(
     answer(done, as_json=as_json)
 
 
-def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
-    for file, one in zip(files, done, strict=True):
-        print(
-            f"{file.name}: {one['taken']} taken, {one['known']} known already, "
-            f"{len(one['refused'])} refused, {len(one['warnings'])} warnings"
-        )
-        for party, counts in one["outcomes"].items():
-            print(f"  to {party}: " + ", ".join(f"{n} {o}" for o, n in sorted(counts.items())))
-        for refused in one["refused"][:20]:
-            tell(f"  refused {refused.get('id', refused['index'])}: {refused['sentence']}")
-
-
 def _tell_trace(found: dict[str, Any]) -> None:
     for line in found["trace"]:
         print(
             f"{line['id']} → {line['party']} ({line['collection']}, {line['kind']}): "
-            f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}"
+            f"{line['state']}; purpose {line['purpose']}, grade {line['grade']}, "
+            f"originator {line['originator']}"
         )
+        if line["flags"]:
+            print(f"  said and done when it was entered: {', '.join(line['flags'])}")
+        if line["came_back"]:
+            print("  comes back: this party has published an object of this id itself")
         for page in line["pages"]:
             receipt = f", receipt {page['receipt'][:16]}…" if page["receipt"] else ""
             print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ class NodeClient:
         """The answer to a question."""
         return self._call("GET", path, query, None)
 
-    def post(self, path: str, body: bytes = b"", **query: str | None) -> Any:
+    def post(self, path: str, body: bytes = b"", **query: str | list[str] | None) -> Any:
         """The answer to an act."""
         return self._call("POST", path, query, body)
 
@@ -81,7 +81,11 @@ class NodeClient:
         )
 
     def _call(
-        self, method: str, path: str, query: dict[str, str | None], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | list[str] | None],
+        body: bytes | None,
     ) -> Any:
         params = {key: value for key, value in query.items() if value is not None}
         try:

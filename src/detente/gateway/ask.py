@@ -130,7 +130,11 @@ class TracePage(Record, frozen=True, kw_only=True):
 
 
 class TraceLine(Record, frozen=True, kw_only=True):
-    """Where one version of an object stands towards one party, and every page that carried it."""
+    """Where one version of an object stands towards one party, and every page that carried it.
+
+    ``flags`` are those of its handling: what was said of it and done to it when it was entered,
+    consent to use in court (``court``) among them, which is never assumed. ``came_back``: it came
+    from a partner, and this party has published an object of the same id itself (R43)."""
 
     id: str
     version: int
@@ -140,6 +144,9 @@ class TraceLine(Record, frozen=True, kw_only=True):
     unit: str
     purpose: str | None
     grade: str | None
+    originator: str
+    flags: tuple[str, ...]
+    came_back: bool
     state: str
     added_us: int
     reasons: tuple[str, ...]
@@ -296,8 +303,11 @@ class Ask:
     def _trace(self, view: View, current: Current, stix_id: str) -> Iterable[TraceLine]:
         terms = current.standing.agreement
         own = self._book.me.party
+        ours = None
         for name, party in feed_parties(terms, own) if terms else ():
             key = collection_key(current.agreement, name)
+            collection = terms.collection(name) if terms else None
+            foreign = collection is not None and collection.sender != own
             row = view.feed(key, party)
             for seq in view.find(key, object_key(stix_id)) if row else ():
                 block = view.block(key, seq)
@@ -308,6 +318,8 @@ class Ask:
                 feed = decode_feed(row.value)
                 pages = [p for p in view.pages_of(key, seq) if carries(p, party, number, seq)]
                 decision = decide_for(current, handling, own=own, party=party)
+                if foreign and ours is None:
+                    ours = self._is_ours(view, stix_id)
                 yield TraceLine(
                     id=stix_id,
                     version=seq,
@@ -317,6 +329,9 @@ class Ask:
                     unit=handling.unit,
                     purpose=handling.purpose,
                     grade=handling.grade,
+                    originator=handling.originator,
+                    flags=handling.flags,
+                    came_back=foreign and bool(ours),
                     state=(
                         "recalled"
                         if view.recalled(key, seq, seq + 1)
@@ -324,20 +339,19 @@ class Ask:
                     ),
                     added_us=block.added_us[seq - block.first],
                     reasons=_words(decision.reasons),
-                    pages=tuple(
-                        TracePage(
-                            log=p.log,
-                            index=p.index,
-                            at_ms=p.at_ms,
-                            epoch=p.epoch,
-                            reader=p.reader,
-                            what=p.what,
-                            outcome=p.outcome,
-                            receipt=p.receipt,
-                        )
-                        for p in pages
-                    ),
+                    pages=tuple(_page(row) for row in pages),
                 )
+
+    def _is_ours(self, view: View, stix_id: str) -> bool:
+        """True if this party has published an object of that id, under whichever agreement."""
+        own, key = self._book.me.party, object_key(stix_id)
+        return any(
+            view.find(collection_key(agreement, collection.name), key)
+            for agreement in self._gate.agreements()
+            if (current := self._gate.current(agreement)) and (terms := current.standing.agreement)
+            for collection in terms.collections
+            if collection.sender == own
+        )
 
 
 def item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
@@ -356,6 +370,19 @@ def item_state(feed: Feed, number: int, seq: int, pages: list[PageRow]) -> str:
         return "sent"
     # Behind the mark without a page: a newer version of the object was given in its place.
     return "passed over" if state == "given" and not outcomes else state
+
+
+def _page(row: PageRow) -> TracePage:
+    return TracePage(
+        log=row.log,
+        index=row.index,
+        at_ms=row.at_ms,
+        epoch=row.epoch,
+        reader=row.reader,
+        what=row.what,
+        outcome=row.outcome,
+        receipt=row.receipt,
+    )
 
 
 def _line(order: Order) -> OrderLine:

@@ -158,12 +158,19 @@ class Book:
     def write_root_entry(
         self, tx: Tx, log: str, act: ActName, root: bytes, **fields: object
     ) -> tuple[int, Opening]:
-        """Append an entry that commits to a Merkle root over item digests, and keep what opens
-        the commitment beside it, so that it can be erased while every proof still holds."""
+        """Append an entry that commits to a Merkle root over item digests."""
+        return self.write_sealed_entry(tx, log, act, (ROOT_MEDIA, root), **fields)
+
+    def write_sealed_entry(
+        self, tx: Tx, log: str, act: ActName, kept: tuple[str, bytes], **fields: object
+    ) -> tuple[int, Opening]:
+        """Append an entry that commits to what is kept beside it (a media type and bytes), with
+        what opens the commitment, so that it can be erased while every proof still holds."""
         salt = secrets.token_bytes(32)
-        commitment = base64.b64encode(commit(salt, ROOT_MEDIA, root)).decode()
+        media, payload = kept
+        commitment = base64.b64encode(commit(salt, media, payload)).decode()
         index = tx.append_entry(log, self.entry(act, c=commitment, **fields))  # type: ignore[arg-type]  # at_ms may be among the fields
-        opening = Opening(salt=salt, media=ROOT_MEDIA, payload=root)
+        opening = Opening(salt=salt, media=media, payload=payload)
         tx.put_opening(log, index, opening)
         return index, opening
 

@@ -1,48 +1,61 @@
 """Intake: what comes in becomes entries of a collection, in one durable transaction.
 
 A publication is taken whole or not at all, unless its publisher asked for ``partial``; every
-refused object is named with its reason. A received page is taken whole, after ``exchange`` has
-checked its proof. Either way the bytes are kept as they came, and what is known already (same
-object, same bytes) is not entered again, so everything may be repeated.
+refused object is named with its reason. What it says of its objects is ``stated``, what becomes of
+them by themselves ``batch``, by what lies around them ``surround``, and in the store ``enter``.
+
+A received page is taken whole, after ``exchange`` has checked its proof. Either way, what is known
+already (same object, same bytes) is not entered again, so everything may be repeated. The bytes are
+kept as they came, save where the agreement has a minimisation run on them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from detente.errors import Conflict, Invalid, Missing, NotAuthorised, PeerError
+from detente.errors import Conflict, Invalid, Missing, PeerError
+from detente.gateway.batch import Batch, sort_batch
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key, split_key
+from detente.gateway.enter import Entered, enter
 from detente.gateway.feeds import Change, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.gateway.intern import (
     INLINE_MAX,
     MARKINGS_MAX,
     Ahead,
-    check_new,
     decide_ahead,
     handlings_max,
     intern,
     new_handlings,
 )
-from detente.gateway.recall import RecalledEntries
+from detente.gateway.preview import Preview, preview_of
 from detente.gateway.sift import Name, name_of, sift
-from detente.model import Agreement, Handling, object_key
-from detente.model import Collection as Terms
-from detente.model.names import Record
+from detente.gateway.stated import (
+    Publication,
+    Published,
+    Refused,
+    Warned,
+    check_said,
+    collection_of,
+    stated_of,
+    whole,
+)
+from detente.gateway.surround import Around, asks_around, set_in_surround
+from detente.model import Handling, object_key
 from detente.ports import NewItem, Tx, View
-from detente.proof import leaf_hash, root_of
 from detente.wire.control import NAME_MAX
-from detente.wire.markings import Marked, MarkingNames, markings_of
-from detente.wire.stix import Cut, CutObject, Limits, cut, version_of
+from detente.wire.markings import MarkingNames
+from detente.wire.stix import Cut, Limits, cut, version_of
 
-__all__ = ["Intake", "Publication", "Published", "Received", "Refused"]
+__all__ = ["Intake", "Preview", "Publication", "Published", "Received", "Refused"]
 
 #: Refusals told by name; more are counted only.
 REFUSALS_MAX = 10_000
@@ -56,70 +69,6 @@ ASIDE_BYTES_MIN = 128 * 1024
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publisher gives: the bytes, and what STIX has no field for. ``originator`` (the
-    publisher if not said) and ``flags`` are for services of this node; no face hands them on."""
-
-    agreement: str
-    collection: str
-    party: str
-    body: bytes
-    kind: str | None = None
-    purpose: str | None = None
-    grade: str | None = None
-    unit: str | None = None
-    partial: bool = False
-    originator: str | None = None
-    flags: tuple[str, ...] = ()
-
-
-class Refused(Record, frozen=True, kw_only=True):
-    """One object that was not taken: its place in the request, and why."""
-
-    index: int
-    id: str = ""
-    type: str = ""
-    code: str
-    sentence: str
-    path: str = ""
-    version: str = ""
-
-
-class Warned(Record, frozen=True, kw_only=True):
-    """One object that was taken though it is not strictly valid."""
-
-    index: int
-    id: str
-    code: str
-    sentence: str
-    path: str = ""
-
-
-class Published(Record, frozen=True, kw_only=True):
-    """The answer to a publication, once it is on disk.
-
-    ``ids`` and ``versions`` are those of all objects that are here now, known ones included (no
-    version where the object has none). ``outcomes`` says for each reader how many of the new items
-    are released, held or refused by the present standing; ``first`` and ``end`` bound their
-    sequence numbers.
-    """
-
-    agreement: str
-    collection: str
-    taken: int
-    known: int
-    refused: tuple[Refused, ...]
-    warnings: tuple[Warned, ...]
-    first: int
-    end: int
-    entry: int | None
-    root: str
-    by_type: dict[str, int]
-    outcomes: dict[str, dict[str, int]]
-    ids: tuple[str, ...]
-    versions: tuple[str, ...]
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +93,8 @@ class Intake:
         self._gate = gate
         self._limits = limits
         self._published = published
+        #: One publication at a time into a collection, where what came before it counts.
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def publish(
         self, publication: Publication, keep: Callable[[Tx, Published], None] | None = None
@@ -156,41 +107,81 @@ class Intake:
         ``keep`` raises undoes it too.
 
         Refuses as a whole: an unknown collection, a party that is not its sender, a missing
-        purpose or grade where the agreement demands them (R34), a body that cannot be cut, one
-        that brings too many new handlings (``gateway.intern``), and, unless partial, any object
-        that is refused.
+        purpose or grade where the agreement demands them and no object says its own (R34), another
+        number of objects than it expects (R41), answers that answer no test (R44), a body that
+        cannot be cut, one that brings too many new handlings (``gateway.intern``), and, unless
+        partial, any object that is refused.
         """
+        async with self._prepared(publication) as ready:
+            batch, refused = ready.batch, ready.refused
+            if refused and not publication.partial:
+                raise whole(refused)
+
+            def work(tx: Tx, change: Change, ahead: Ahead) -> Entered:
+                entered = enter(tx, self._book, ready.key, batch, change, ahead)
+                if keep is not None:
+                    keep(tx, _answer(publication, ready, entered))
+                return entered
+
+            # Those that something around the batch has put another in place of are not entered.
+            used = [batch.handlings[sort] for sort in dict.fromkeys(batch.sorts)]
+            entered = await self._write(ready.key, used, work)
+        self._published(*split_key(ready.key))
+        outcomes = await self._outcomes(ready.current, batch, entered.counted)
+        return _answer(publication, ready, entered, outcomes)
+
+    async def preview(self, publication: Publication) -> Preview:
+        """What would come of a publication (R41). Takes nothing and records nothing; what is
+        refused as a whole is refused here as well, save for the number of objects."""
+        asked = msgspec.structs.replace(publication, expect=None)
+        async with self._prepared(asked) as ready:
+            own = self._book.me.party
+            return await asyncio.to_thread(
+                preview_of, asked, ready.current, ready.batch, ready.refused, own
+            )
+
+    @contextlib.asynccontextmanager
+    async def _prepared(self, publication: Publication) -> AsyncIterator[_Ready]:
+        """The batch of a publication, while nothing else comes into its collection that could
+        make it one of too many."""
         await self._gate.settled(publication.agreement)
         current = self._gate.current(publication.agreement)
-        agreement, collection = _collection(current, publication)
-        assert current is not None  # _collection has refused otherwise
-        stated = _stated(publication, agreement, collection)
+        agreement, collection = collection_of(current, publication)
+        assert current is not None  # collection_of has refused otherwise
+        now_us = self._book.clock.now_us()
+        stated = stated_of(publication, agreement, collection, now_ms=now_us // 1000)
         size = len(publication.body)
         done = await _aside(size, cut, publication.body, self._limits)
+        _check_count(publication, done)
+        check_said(stated, done)
         key = collection_key(agreement.id, collection.name)
-        names = MarkingNames(self._book.clock.now_us() // 1000)
+        names = MarkingNames(now_us // 1000)
         if names.missing(done):
             names = await self._book.store.read(lambda view: _learned(view, key, done, names))
-        batch, refused = await _aside(size, _sorted, done, stated, agreement, names)
+        batch, refused = await _aside(size, sort_batch, done, stated, names, self._limits)
         refused += [
             Refused(
                 index=r.index, id=r.id, type=r.type, code=r.code, sentence=r.sentence, path=r.path
             )
             for r in done.refusals
         ]
-        if refused and not publication.partial:
-            raise _whole(refused)
-
-        def work(tx: Tx, change: Change, ahead: Ahead) -> _Entered:
-            entered = self._enter(tx, key, batch, change, ahead)
-            if keep is not None:
-                keep(tx, _answer(publication, refused, entered, batch))
-            return entered
-
-        entered = await self._write(key, batch.handlings, work)
-        self._published(agreement.id, collection.name)
-        outcomes = await self._outcomes(current, batch, entered.counted)
-        return _answer(publication, refused, entered, batch, outcomes)
+        ready = _Ready(current=current, key=key, batch=batch, refused=refused, warned=[])
+        if not asks_around(agreement, batch):
+            yield ready
+            return
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            around = Around(
+                key=key,
+                current=current,
+                own=self._book.me.party,
+                now_us=self._book.clock.now_us(),
+                limits=self._limits,
+            )
+            more, ready.warned = await self._book.store.read(
+                lambda view: set_in_surround(view, agreement, batch, around)
+            )
+            ready.refused += more
+            yield ready
 
     async def _write(
         self, key: str, handlings: Collection[Handling], work: Callable[[Tx, Change, Ahead], T]
@@ -234,60 +225,8 @@ class Intake:
         parties = [party for collection, party in places if collection == name]
         return await asyncio.to_thread(decide_ahead, change.current, fresh, change.party, parties)
 
-    def _enter(self, tx: Tx, key: str, batch: _Batch, change: Change, ahead: Ahead) -> _Entered:
-        """One transaction: handlings, items, the publish entry."""
-        gone = RecalledEntries(tx, key)
-        sifted = sift(tx, key, batch.names, gone, versions=True)
-        refused = [_conflict(batch.objects[at]) for at in sifted.conflicts]
-        first = tx.collection(key).end
-        if refused and not batch.partial:
-            raise _whole(refused)
-        sorts = {batch.sorts[at]: batch.handlings[batch.sorts[at]] for at in sifted.new}
-        check_new(tx, key, sorts.values())
-        numbers = intern(tx, key, sorts, change, ahead)
-        over = [at for at in sifted.new if batch.sorts[at] not in numbers]
-        most = handlings_max(tx, key) if over else 0
-        refused += [_full(batch.objects[at], most) for at in over]
-        if refused and not batch.partial:
-            raise _whole(refused)
-        new = [at for at in sifted.new if batch.sorts[at] in numbers]
-        if not new:
-            return _Entered(first=first, end=first, refused=tuple(refused))
-        items = [
-            NewItem(
-                key=batch.names[at][0],
-                raw=batch.objects[at].raw,
-                sha256=batch.names[at][2],
-                handling=numbers[batch.sorts[at]],
-                mark=batch.names[at][1],
-            )
-            for at in new
-        ]
-        state = tx.append_items(key, items, change.now_us)
-        tx.put_twins(key, sifted.twins(new, first))
-        root = root_of([leaf_hash(item.sha256) for item in items])
-        entry, _ = self._book.write_root_entry(
-            tx,
-            self._book.me.log_of(change.current.agreement),
-            "publish",
-            root,
-            collection=split_key(key)[1],
-            party=batch.handlings[0].originator,
-            count=len(items),
-            first=first,
-        )
-        return _Entered(
-            new=len(items),
-            first=first,
-            end=state.end,
-            entry=entry,
-            root=root,
-            refused=tuple(refused),
-            counted=Counter(batch.sorts[at] for at in new),
-        )
-
     async def _outcomes(
-        self, current: Current, batch: _Batch, counted: Mapping[int, int]
+        self, current: Current, batch: Batch, counted: Mapping[int, int]
     ) -> dict[str, dict[str, int]]:
         """What the present standing makes of the new items, for the first readers at least: it
         is told for information, and a thousand readers must not make publishing dearer."""
@@ -363,168 +302,24 @@ class Intake:
         return new
 
 
-class _Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Acceptable objects, by what they are known; ``sorts`` has for each the place of its handling
-    in ``handlings``."""
+class _Ready(msgspec.Struct, kw_only=True):
+    """A publication that could be entered."""
 
-    objects: list[CutObject]
-    names: list[Name]
-    sorts: list[int]
-    handlings: list[Handling]
-    partial: bool
-
-
-class _Entered(msgspec.Struct, frozen=True, kw_only=True):
-    first: int
-    end: int
-    new: int = 0
-    entry: int | None = None
-    root: bytes = b""
-    refused: tuple[Refused, ...] = ()
-    counted: dict[int, int] = msgspec.field(default_factory=dict)
+    current: Current
+    key: str
+    batch: Batch
+    refused: list[Refused]
+    warned: list[Warned]
 
 
-class _Stated(msgspec.Struct, frozen=True, kw_only=True):
-    """What the publisher said of all objects, or the collection says for it."""
-
-    collection: str
-    originator: str
-    unit: str
-    kind: str | None
-    purpose: str | None
-    grade: str | None
-    partial: bool
-    flags: tuple[str, ...]
-
-
-def _collection(current: Current | None, publication: Publication) -> tuple[Agreement, Terms]:
-    agreement = current.standing.agreement if current else None
-    collection = agreement.collection(publication.collection) if agreement else None
-    if agreement is None or collection is None:
-        raise Missing(
-            "collection.unknown",
-            f"Expected a collection of an agreement, got {publication.collection}.",
-            hint="`detente agreement show` lists the collections.",
-        )
-    if collection.sender != publication.party:
-        raise NotAuthorised(
-            "collection.not-sender",
-            f"Expected {collection.sender} to write to {collection.name}, got {publication.party}.",
-        )
-    return agreement, collection
-
-
-def _stated(publication: Publication, agreement: Agreement, collection: Terms) -> _Stated:
-    purpose = publication.purpose or collection.purpose
-    grade = publication.grade or collection.grade
-    if agreement.purpose_required and purpose is None:
+def _check_count(publication: Publication, done: Cut) -> None:
+    count = len(done.objects) + len(done.refusals)
+    if publication.expect is not None and publication.expect != count:
         raise Invalid(
-            "publish.purpose",
-            f"Expected a purpose ({', '.join(p.id for p in agreement.purposes)}), got none.",
-            hint="Say it with --purpose.",
+            "publish.count",
+            f"Expected {publication.expect} objects, got {count}; nothing was taken.",
+            hint="`detente publish --preview` tells what they are.",
         )
-    if purpose is not None and all(p.id != purpose for p in agreement.purposes):
-        raise Invalid(
-            "publish.purpose",
-            f"Expected a purpose among {', '.join(p.id for p in agreement.purposes)}, "
-            f"got {purpose}.",
-        )
-    if agreement.grade_required and grade is None:
-        raise Invalid(
-            "publish.grade",
-            "Expected a grade (scheme:value, such as admiralty:B2), got none.",
-            hint="Say it with --grade.",
-        )
-    member = agreement.member(publication.party)
-    units = member.units if member else ()
-    unit = publication.unit or collection.unit or (units[0] if len(units) == 1 else None)
-    if unit is None or unit not in units:
-        raise Invalid(
-            "publish.unit",
-            f"Expected a unit among {', '.join(units)}, got {unit or 'none'}.",
-            hint="Say it with --unit.",
-        )
-    if publication.kind is not None and agreement.kind(publication.kind) is None:
-        raise Invalid(
-            "publish.kind",
-            f"Expected a kind among {', '.join(k.id for k in agreement.kinds)}, "
-            f"got {publication.kind}.",
-        )
-    return _Stated(
-        collection=collection.name,
-        originator=publication.originator or publication.party,
-        unit=unit,
-        kind=publication.kind,
-        purpose=purpose,
-        grade=grade,
-        partial=publication.partial,
-        flags=publication.flags,
-    )
-
-
-def _whole(refused: list[Refused]) -> Invalid:
-    """The refusal of a publication that was to be taken whole."""
-    first = min(refused, key=lambda one: one.index)
-    return Invalid(
-        "publish.refused",
-        f"Expected every object to be acceptable, got {len(refused)} that are not; first: "
-        f"object {first.index} {first.id}: {first.sentence}",
-        hint="Publish with --partial to take what is acceptable.",
-        path=first.path,
-    )
-
-
-def _sorted(
-    done: Cut, stated: _Stated, agreement: Agreement, names: MarkingNames
-) -> tuple[_Batch, list[Refused]]:
-    """The acceptable objects with their handlings, each made once; and those no kind fits."""
-    places: dict[tuple[str, Marked, tuple[str, ...]], int | None] = {}
-    batch = _Batch(objects=[], names=[], sorts=[], handlings=[], partial=stated.partial)
-    refused = []
-    for one in done.objects:
-        marked = markings_of(one, names)
-        if len(marked.names) > MARKINGS_MAX:
-            sentence = f"Expected at most {MARKINGS_MAX} markings, got {len(marked.names)}."
-            refused.append(_refused(one, "publish.markings", sentence))
-            continue
-        sort = (one.type, marked, one.extensions)
-        if sort not in places:
-            kind = stated.kind or _kind_of(agreement, one.type, one.extensions)
-            places[sort] = None if kind is None else len(batch.handlings)
-            if kind is not None:
-                batch.handlings.append(_handling(stated, kind, one.type, marked))
-        place = places[sort]
-        if place is None:
-            sentence = f"Expected a kind of the agreement for type {one.type}, got none."
-            refused.append(_refused(one, "publish.no-kind", sentence))
-        else:
-            batch.objects.append(one)
-            batch.names.append(name_of(one.id, one.version, one.sha256))
-            batch.sorts.append(place)
-    return batch, refused
-
-
-def _handling(stated: _Stated, kind: str, stix_type: str, marked: Marked) -> Handling:
-    return Handling(
-        collection=stated.collection,
-        kind=kind,
-        stix_type=stix_type,
-        originator=stated.originator,
-        unit=stated.unit,
-        markings=marked.names,
-        purpose=stated.purpose,
-        grade=stated.grade,
-        flags=tuple(sorted({*stated.flags, *(("part",) if marked.part else ())})),
-    )
-
-
-def _kind_of(agreement: Agreement, stix_type: str, extensions: tuple[str, ...]) -> str | None:
-    for rule in agreement.kind_rules:
-        if (not rule.types or stix_type in rule.types) and (
-            rule.extension is None or rule.extension in extensions
-        ):
-            return rule.kind
-    return None
 
 
 def _learned(view: View, key: str, done: Cut, names: MarkingNames) -> MarkingNames:
@@ -548,40 +343,15 @@ async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
-def _refused(one: CutObject, code: str, sentence: str, path: str = "") -> Refused:
-    return Refused(
-        index=one.index,
-        id=one.id,
-        type=one.type,
-        code=code,
-        sentence=sentence,
-        path=path,
-        version=one.version,
-    )
-
-
-def _conflict(one: CutObject) -> Refused:
-    sentence = f"Expected one content for {one.id} {one.version}, got two."
-    return _refused(one, "publish.version", sentence, "$.modified")
-
-
-def _full(one: CutObject, most: int) -> Refused:
-    sentence = (
-        f"Expected at most {most} combinations of type, markings, purpose, grade and unit "
-        "in a collection, got one more."
-    )
-    return _refused(one, "publish.handlings-full", sentence)
-
-
 def _answer(
     publication: Publication,
-    refused: list[Refused],
-    entered: _Entered,
-    batch: _Batch,
+    ready: _Ready,
+    entered: Entered,
     outcomes: dict[str, dict[str, int]] | None = None,
 ) -> Published:
+    batch = ready.batch
     out = {one.index for one in entered.refused}
-    refused = sorted([*refused, *entered.refused], key=lambda one: one.index)
+    refused = sorted([*ready.refused, *entered.refused], key=lambda one: one.index)
     taken = [one for one in batch.objects if one.index not in out]
     return Published(
         agreement=publication.agreement,
@@ -589,10 +359,13 @@ def _answer(
         taken=entered.new,
         known=len(taken) - entered.new,
         refused=tuple(refused[:REFUSALS_MAX]),
-        warnings=tuple(
-            Warned(index=one.index, id=one.id, code=w.code, sentence=w.sentence, path=w.path)
-            for one in batch.objects
-            for w in one.warnings
+        warnings=(
+            *ready.warned,
+            *(
+                Warned(index=one.index, id=one.id, code=w.code, sentence=w.sentence, path=w.path)
+                for one in batch.objects
+                for w in one.warnings
+            ),
         )[:REFUSALS_MAX],
         first=entered.first,
         end=entered.end,
@@ -602,6 +375,11 @@ def _answer(
         outcomes=outcomes or {},
         ids=tuple(one.id for one in taken),
         versions=tuple(one.version for one in taken),
+        # Where nothing is new, nothing was recorded: an answer cannot attach to what is here.
+        tests={
+            one.test: "passed" if one.passed else "failed" for one in batch.tests if entered.new
+        },
+        bulk=batch.bulk,
     )
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import msgspec
 
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, collection_key
 from detente.gateway.derive import check_second_person
+from detente.gateway.enter import write_tests
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
 from detente.model import Handling, decode, object_key
 from detente.model.names import Record
 from detente.ports import FeedRow, Tx
+from detente.rules.answers import Answered, answered
+from detente.rules.decision import Decision
+from detente.rules.demands import untested
 from detente.rules.feed import review, state_of
 
-__all__ = ["REFUSAL_CODES", "Review", "Reviewed"]
+__all__ = ["REFUSAL_CODES", "Review", "Reviewed", "Verdict"]
 
 #: Reasons for a refusal that a partner can be told (``domain.md`` 8.1).
 REFUSAL_CODES = (
@@ -32,6 +39,18 @@ REFUSAL_CODES = (
     "risk-to-source",
     "wrong-or-stale",
 )
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What an office decides for one item towards one party. A refusal has a ``code`` of
+    ``REFUSAL_CODES``; a release answers the tests that were not answered before (R44)."""
+
+    item: str
+    party: str
+    verdict: Literal["refuse", "release"]
+    by: str
+    code: str = ""
+    answers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
 
 
 class Reviewed(Record, frozen=True, kw_only=True):
@@ -60,31 +79,36 @@ class Review:
         self._gate = gate
         self._released = released
 
-    async def decide(
-        self, agreement: str, item: str, party: str, verdict: str, *, by: str, code: str = ""
-    ) -> Reviewed:
+    async def decide(self, agreement: str, verdict: Verdict) -> Reviewed:
         """Release or refuse the newest waiting version of an item towards a party.
 
-        A release needs that the item may be released now: what is stopped, unassured or unknown
-        stays held (``Conflict`` with the reason), and what was derived from another item is
-        released by another office than the one that derived it (``NotAuthorised``). A refusal
-        needs a code of ``REFUSAL_CODES``.
+        A release needs that nothing stands in the way but what a person may pass: what is stopped,
+        unassured or unknown stays held (``Conflict`` with the reason). Tests that were not
+        answered before it was entered are answered and passed with it; the answers are recorded
+        before the release. What was derived from another item is released by another office than
+        the one that derived it (``NotAuthorised``).
         """
         await self._gate.settled(agreement)
         current = self._gate.current(agreement)
         if current is None:
             raise Missing("agreement.unknown", f"Expected a known agreement, got {agreement}.")
-        if verdict == "refuse" and code not in REFUSAL_CODES:
+        if verdict.verdict == "refuse" and verdict.code not in REFUSAL_CODES:
             raise Invalid(
-                "review.code", f"Expected a code among {', '.join(REFUSAL_CODES)}, got {code!r}."
+                "review.code",
+                f"Expected a code among {', '.join(REFUSAL_CODES)}, got {verdict.code!r}.",
             )
-        self._check_office(current, by)
-        entry = await self._book.store.write(
-            lambda tx: self._work(tx, current, item, party, verdict, by, code)
-        )
+        self._check_office(current, verdict.by)
+        terms = current.standing.agreement
+        tests = answered(terms, verdict.answers) if terms else ()
+        entry = await self._book.store.write(lambda tx: self._work(tx, current, verdict, tests))
         self._released(agreement, None)
         return Reviewed(
-            item=item, agreement=agreement, party=party, verdict=verdict, by=by, entry=entry
+            item=verdict.item,
+            agreement=agreement,
+            party=verdict.party,
+            verdict=verdict.verdict,
+            by=verdict.by,
+            entry=entry,
         )
 
     def _check_office(self, current: Current, by: str) -> None:
@@ -100,42 +124,42 @@ class Review:
                 f", got {by}.",
             )
 
-    def _work(  # noqa: PLR0913  # one transaction over one decision; a record would only rename it
-        self, tx: Tx, current: Current, item: str, party: str, verdict: str, by: str, code: str
-    ) -> int:
-        book = self._book
-        found = self._find(tx, current, item, party)
+    def _work(self, tx: Tx, current: Current, verdict: Verdict, tests: tuple[Answered, ...]) -> int:
+        book, party = self._book, verdict.party
+        found = self._find(tx, current, verdict.item, party)
         row = tx.feed(found.key, party)
         if row is None:
-            raise Missing("item.unknown", f"Expected a waiting item, got {item}.")
-        decision = decide_for(current, found.handling, own=book.me.party, party=party)
-        if verdict == "release":
-            check_second_person(tx, item, by)
-        if verdict == "release" and decision.outcome not in ("moderate", "release"):
-            words = "; ".join(reason.words for reason in decision.reasons)
-            raise Conflict("review.stopped", f"Expected that {item} may be released, got: {words}")
+            raise Missing("item.unknown", f"Expected a waiting item, got {verdict.item}.")
+        if verdict.verdict == "release":
+            decision = decide_for(current, found.handling, own=book.me.party, party=party)
+            _check_stopped(verdict.item, decision)
+            _check_tests(current, found.handling, tests)
+            derived = "derived" in found.handling.flags
+            check_second_person(tx, verdict.item, verdict.by, derived=derived)
         state = tx.collection(found.key)
         feed, clock_us = review(
             decode_feed(row.value),
             found.number,
             found.seq,
-            "release" if verdict == "release" else "refuse",
+            verdict.verdict,
             end=state.end,
             base_us=max(book.clock.now_us(), state.last_us + 1),
         )
         tx.put_feed(FeedRow(collection=found.key, party=party, value=encode_feed(feed)))
         tx.move_clock(found.key, clock_us - 1)
+        log = book.me.log_of(current.agreement)
+        about = {"collection": found.handling.collection, "party": party, "first": found.seq}
+        write_tests(tx, book, log, tests, **about, count=1)
         return tx.append_entry(
-            book.me.log_of(current.agreement),
+            log,
             book.entry(
                 "review",
-                collection=found.handling.collection,
-                party=party,
+                at_ms=None,
+                **about,
                 kind=found.handling.kind,
-                first=found.seq,
                 count=1,
-                outcome=code or verdict,
-                ref=by,
+                outcome=verdict.code or verdict.verdict,
+                ref=verdict.by,
             ),
         )
 
@@ -153,3 +177,24 @@ class Review:
                     handling = decode(tx.handlings(key)[number], Handling)
                     return _Found(key=key, seq=seq, number=number, handling=handling)
         raise Missing("item.not-waiting", f"Expected an item waiting for {party}, got {item}.")
+
+
+def _check_stopped(item: str, decision: Decision) -> None:
+    """Refuse what stands in the way and no person may pass."""
+    if decision.outcome not in ("moderate", "release"):
+        words = "; ".join(reason.words for reason in decision.reasons if not reason.review)
+        raise Conflict("review.stopped", f"Expected that {item} may be released, got: {words}")
+
+
+def _check_tests(current: Current, handling: Handling, tests: tuple[Answered, ...]) -> None:
+    """Refuse to pass a test that was not answered without its answers (R44)."""
+    terms = current.standing.agreement
+    kind = terms.kind(handling.kind) if terms else None
+    passed = {one.test for one in tests if one.passed}
+    missing = [test for test in (untested(kind, handling) if kind else ()) if test not in passed]
+    if missing:
+        raise Conflict(
+            "review.test",
+            f"Expected answers that pass {', '.join(missing)}, got none.",
+            hint="Give them with --answer TEST.QUESTION=VALUE.",
+        )

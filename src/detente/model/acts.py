@@ -31,6 +31,7 @@ ActName = Literal[
     "directive.effect",
     "directive.sign",
     "expire",
+    "minimise",
     "open",
     "page",
     "page.end",
@@ -41,7 +42,9 @@ ActName = Literal[
     "receive",
     "return",
     "review",
+    "said",
     "standing",
+    "test",
 ]
 
 

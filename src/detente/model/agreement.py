@@ -126,6 +126,8 @@ class Kind(Record, frozen=True, kw_only=True):
     ``assessed``: the sender has a valid assessment of the recipient for this kind (R32);
     ``bulk_max``: no more of this kind came in one publication, else each waits for review (R41);
     ``tlp_max``: a lower limit than the agreement's.
+
+    ``persons``: items of this kind are about persons, and a preview counts them so (R41).
     """
 
     id: KindID
@@ -145,6 +147,7 @@ class Kind(Record, frozen=True, kw_only=True):
     bulk_max: Several | None = None
     tlp_max: TLP | None = None
     references: References = "keep"
+    persons: bool = False
 
 
 class KindRule(Record, frozen=True, kw_only=True):

@@ -60,6 +60,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     holds = marking_holds(agreement, handling, sender, recipient)
     kind = agreement.kind(handling.kind)
     holds += unmet(agreement, kind, handling) if kind else ()
+    holds += _references(standing, handling, sender, recipient)
     holds += _unassessed(standing, agreement, kind, (sender, recipient)) if kind else ()
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
@@ -234,6 +235,45 @@ def _lacking(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
 
 def _purposes(agreement: Agreement) -> str:
     return ", ".join(purpose.id for purpose in agreement.purposes)
+
+
+def _references(
+    standing: Standing, handling: Handling, sender: str, recipient: str
+) -> tuple[Reason, ...]:
+    """What the item refers to that is not given to the recipient, or of which nothing is known: by
+    its own handling, each would have to be released. What it refers to in turn stands beside it,
+    so this goes one step deep."""
+    kind = standing.agreement.kind(handling.kind) if standing.agreement else None
+    if kind is None or kind.references != "hold":
+        return ()
+    found = []
+    for one in handling.refers:
+        other = handling.referred(one)
+        if other is None:
+            found.append(
+                Reason(
+                    code="reference.unknown",
+                    source=f"collection {handling.collection}",
+                    words="It refers to an object of which nothing is known here.",
+                    remedy="An office with the power to review releases this item.",
+                    review=True,
+                )
+            )
+            continue
+        outcome = decide(standing, other, sender=sender, recipient=recipient).outcome
+        if outcome != "release":
+            found.append(
+                Reason(
+                    code="reference.held",
+                    source=f"kind {other.kind}",
+                    words=f"It refers to a {other.stix_type} of kind {other.kind} "
+                    f"that {recipient} is not given.",
+                    remedy="It goes once that object may go.",
+                    # Each of those is seen by a person, and so is what refers to them.
+                    review=outcome == "moderate",
+                )
+            )
+    return tuple(found)
 
 
 def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:

@@ -7,102 +7,106 @@ answering. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from detente.model import Agreement, Handling, Kind
 from detente.rules.grade import worse_than
 from detente.rules.reason import Reason
 
-__all__ = ["unmet"]
+__all__ = ["unmet", "untested"]
 
 
 def unmet(agreement: Agreement, kind: Kind, handling: Handling) -> tuple[Reason, ...]:
     """What the item lacks of what the agreement demands for its kind, in the order of the fields
     of ``Kind``. Assurances and assessments are no matter of the item: ``decision`` asks for them.
     """
-    flags = frozenset(handling.flags)
     source = f"agreement {agreement.id}, kind {kind.id}"
-    found = []
+    return (
+        *_eyes(agreement, kind, handling, source),
+        *_said(kind, handling, source),
+        *_done(agreement, kind, handling),
+    )
+
+
+def _eyes(agreement: Agreement, kind: Kind, handling: Handling, source: str) -> Iterator[Reason]:
+    """What a person has to see before it goes."""
     if kind.moderated:
-        found.append(
-            Reason(
-                code="moderated",
-                source=source,
-                words=f"Each item of kind {kind.id} is reviewed before it is given.",
-                remedy="An office with the power to review releases this item.",
-                review=True,
-            )
+        yield Reason(
+            code="moderated",
+            source=source,
+            words=f"Each item of kind {kind.id} is reviewed before it is given.",
+            remedy="An office with the power to review releases this item.",
+            review=True,
         )
-    if "derived" in flags:
-        found.append(
-            Reason(
-                code="second-check",
-                source=f"agreement {agreement.id}",
-                words="Derived from another item; a second person has to see it.",
-                remedy="An office with the power to review, not its author, releases this item.",
-                review=True,
-            )
+    if "derived" in handling.flags:
+        yield Reason(
+            code="second-check",
+            source=f"agreement {agreement.id}",
+            words="Derived from another item; a second person has to see it.",
+            remedy="An office with the power to review, not its author, releases this item.",
+            review=True,
         )
-    if "bulk" in flags:
-        found.append(
-            Reason(
-                code="bulk",
-                source=source,
-                words=f"It came with more than {kind.bulk_max} of kind {kind.id} at once.",
-                remedy="An office with the power to review releases this item.",
-                review=True,
-            )
+    if "bulk" in handling.flags:
+        yield Reason(
+            code="bulk",
+            source=source,
+            words=f"It came with more than {kind.bulk_max} of kind {kind.id} at once.",
+            remedy="An office with the power to review releases this item.",
+            review=True,
         )
-    if kind.evidence and "evidence" not in flags:
-        found.append(
-            Reason(
-                code="evidence.missing",
-                source=source,
-                words=f"Kind {kind.id} is not given without evidence, and none is named.",
-                remedy="Publish a version that names its evidence.",
-            )
+
+
+def _said(kind: Kind, handling: Handling, source: str) -> Iterator[Reason]:
+    """What has to be said of it."""
+    if kind.evidence and "evidence" not in handling.flags:
+        yield Reason(
+            code="evidence.missing",
+            source=source,
+            words=f"Kind {kind.id} is not given without evidence, and none is named.",
+            remedy="Publish a version that names its evidence.",
         )
-    if kind.nature and not flags & {"assessment", "fact"}:
-        found.append(
-            Reason(
-                code="nature.missing",
-                source=source,
-                words="It is not said whether this is fact or assessment.",
-                remedy="Publish a version that says it.",
-            )
+    if kind.nature and not {"assessment", "fact"} & {*handling.flags}:
+        yield Reason(
+            code="nature.missing",
+            source=source,
+            words="It is not said whether this is fact or assessment.",
+            remedy="Publish a version that says it.",
         )
-    if "stale" in flags:
-        found.append(
-            Reason(
-                code="freshness.stale",
-                source=source,
-                words="What it tells was seen longer ago than is given of this kind.",
-                remedy="An office with the power to review releases this item.",
-                review=True,
-            )
+    if "stale" in handling.flags:
+        yield Reason(
+            code="freshness.stale",
+            source=source,
+            words="What it tells was seen longer ago than is given of this kind.",
+            remedy="An office with the power to review releases this item.",
+            review=True,
         )
     if kind.grade_least is not None:
-        found += _grade(kind, handling, source)
-    found += [
-        Reason(
+        yield from _grade(kind, handling, source)
+
+
+def _done(agreement: Agreement, kind: Kind, handling: Handling) -> Iterator[Reason]:
+    """What has to be answered about it, and done to it."""
+    for test in untested(kind, handling):
+        yield Reason(
             code="test.missing",
             source=f"agreement {agreement.id}, test {test}",
             words=f"Test {test} was not answered before it was entered.",
             remedy=f"An office with the power to review answers {test} and releases this item.",
             review=True,
         )
-        for test in kind.tests
-        if f"tested:{test}" not in flags
-    ]
-    found += [
-        Reason(
-            code="minimisation.not-run",
-            source=f"agreement {agreement.id}, minimisation {one}",
-            words=f"Minimisation {one} has not run on it.",
-            remedy="Publish it with its minimisations.",
-        )
-        for one in kind.minimise
-        if f"minimised:{one}" not in flags
-    ]
-    return tuple(found)
+    for one in kind.minimise:
+        if f"minimised:{one}" not in handling.flags:
+            yield Reason(
+                code="minimisation.not-run",
+                source=f"agreement {agreement.id}, minimisation {one}",
+                words=f"Minimisation {one} has not run on it.",
+                remedy="Publish it with its minimisations.",
+            )
+
+
+def untested(kind: Kind, handling: Handling) -> tuple[str, ...]:
+    """The tests of its kind that were not answered before the item was entered (R44)."""
+    return tuple(test for test in kind.tests if f"tested:{test}" not in handling.flags)
 
 
 def _grade(kind: Kind, handling: Handling, source: str) -> list[Reason]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,7 @@ from detente.gateway.exchange import SyncReport
 from detente.gateway.gather import PageAsk
 from detente.gateway.intake import Publication
 from detente.gateway.order import Enacted
+from detente.gateway.review import Verdict
 from detente.model import Charter, Choice, Condition, Directive, Scope, Withdrawal
 from detente.model.directive import DirectiveVerb
 from detente.proof import Ed25519Signer, Envelope, add_signature
@@ -293,12 +295,15 @@ class World(Rows):
                 )
         return published.ids
 
-    async def review(self, item: str, reader: str, verdict: str, *, code: str = "") -> None:
+    async def review(
+        self, item: str, reader: str, verdict: Literal["refuse", "release"], *, code: str = ""
+    ) -> None:
         """Release or refuse one waiting item."""
         party = next(one.sender for one in self.items if one.id == item)
         async with self._step():
             await self.sites[party].review.decide(
-                AGREEMENT, item, reader, verdict, by="head", code=code
+                AGREEMENT,
+                Verdict(item=item, party=reader, verdict=verdict, by="head", code=code),
             )
             if verdict == "refuse":
                 self.refused[item, reader] = self.now_ms()

@@ -17,7 +17,7 @@ import orjson
 
 from detente.errors import Broken
 
-__all__ = ["validators"]
+__all__ = ["properties", "validators"]
 
 
 def _folder() -> Path:
@@ -38,11 +38,31 @@ def _refused(uri: str) -> Any:
 
 
 @functools.cache
+def _schemas() -> dict[Path, Any]:
+    return {path: orjson.loads(path.read_bytes()) for path in sorted(_folder().rglob("*.json"))}
+
+
+@functools.cache
+def properties() -> dict[str, frozenset[str]]:
+    """The names of the properties that the standard has for each of its types."""
+    schemas = {path.resolve(): schema for path, schema in _schemas().items()}
+
+    def names(path: Path) -> set[str]:
+        found = set(schemas[path].get("properties", ()))
+        for part in schemas[path].get("allOf", ()):
+            found |= set(part.get("properties", ()))
+            ref = str(part.get("$ref", ""))
+            if ref.endswith(".json"):
+                found |= names((path.parent / ref).resolve())
+        return found
+
+    return {path.stem: frozenset(names(path)) for path in schemas if path.stem in validators()}
+
+
+@functools.cache
 def validators() -> dict[str, Any]:
     """A compiled validator for every type the standard defines, by type."""
-    schemas = {}
-    for path in sorted(_folder().rglob("*.json")):
-        schemas[path] = orjson.loads(path.read_bytes())
+    schemas = _schemas()
     resources = [(schema["$id"], schema) for schema in schemas.values() if "$id" in schema]
     registry = jsonschema_rs.Registry(resources, retriever=_refused)
     found = {}
