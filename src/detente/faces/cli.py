@@ -82,9 +82,9 @@ app.add_typer(cli_clients.client, name="client")
 app.add_typer(cli_links.source, name="source")
 app.add_typer(cli_links.sink, name="sink")
 app.command()(cli_orders.halt)
-app.command()(cli_publish.publish)
 app.command()(cli_why.why)
 app.command()(cli_derive.derive)
+app.command()(cli_publish.publish)
 
 
 @app.command()

@@ -333,12 +333,15 @@ class Derives:
         return await self._book.store.read(lambda view: _lineage(view, item))
 
 
-def check_second_person(view: View, item: str, office: str) -> None:
-    """Refuse the office that derived an item as the one that releases it (R38)."""
-    if any(row.office == office for row in view.derived(item, children=False, most=1)):
+def check_second_person(view: View, item: str, office: str, *, derived: bool) -> None:
+    """Refuse the office that derived an item as the one that releases it (R38). ``derived``: it is
+    said to be; while nobody knows who made it, nobody releases it."""
+    rows = view.derived(item, children=False, most=1)
+    if (derived and not rows) or any(row.office == office for row in rows):
         raise NotAuthorised(
             "review.second-person",
-            f"Expected another office than the one that derived the item, got {office}.",
+            f"Expected another office than the one that derived the item, got {office}"
+            + ("." if rows else ", and who derived it is not known."),
         )
 
 

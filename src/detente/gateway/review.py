@@ -85,8 +85,8 @@ class Review:
         A release needs that nothing stands in the way but what a person may pass: what is stopped,
         unassured or unknown stays held (``Conflict`` with the reason). Tests that were not
         answered before it was entered are answered and passed with it; the answers are recorded
-        before the release. What was derived from another item is released by another office
-        than the one that derived it (``NotAuthorised``).
+        before the release. What was derived from another item is released by another office than
+        the one that derived it (``NotAuthorised``).
         """
         await self._gate.settled(agreement)
         current = self._gate.current(agreement)
@@ -134,7 +134,8 @@ class Review:
             decision = decide_for(current, found.handling, own=book.me.party, party=party)
             _check_stopped(verdict.item, decision)
             _check_tests(current, found.handling, tests)
-            check_second_person(tx, verdict.item, verdict.by)
+            derived = "derived" in found.handling.flags
+            check_second_person(tx, verdict.item, verdict.by, derived=derived)
         state = tx.collection(found.key)
         feed, clock_us = review(
             decode_feed(row.value),

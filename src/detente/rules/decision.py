@@ -233,6 +233,10 @@ def _lacking(agreement: Agreement, handling: Handling) -> tuple[Reason, ...]:
     return tuple(found)
 
 
+def _purposes(agreement: Agreement) -> str:
+    return ", ".join(purpose.id for purpose in agreement.purposes)
+
+
 def _references(
     standing: Standing, handling: Handling, sender: str, recipient: str
 ) -> tuple[Reason, ...]:
@@ -270,10 +274,6 @@ def _references(
                 )
             )
     return tuple(found)
-
-
-def _purposes(agreement: Agreement) -> str:
-    return ", ".join(purpose.id for purpose in agreement.purposes)
 
 
 def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Cell, ...]:

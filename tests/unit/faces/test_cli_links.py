@@ -10,12 +10,13 @@ from typing import Any
 from typer.testing import CliRunner
 
 from detente.faces.cli import app
+from detente.main import _Host
 from tests.unit.faces.kit import Site, item, play
 from tests.unit.gateway.foreign import answer, foreign, page, status
 
 
 def told(*words: str, given: str = "") -> tuple[int, str]:
-    done = CliRunner().invoke(app, list(words), input=given)
+    done = CliRunner().invoke(app, list(words), input=given, obj=_Host())
     return done.exit_code, done.output
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detente.errors import Conflict, DetenteError, Invalid
+from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
 from detente.gateway import enter as enter_module
 from detente.gateway.batch import AHEAD_MS_MAX
 from detente.gateway.review import Verdict
@@ -498,6 +498,20 @@ def test_review_cannot_pass_a_stop_on_what_is_moderated(tmp_path: Path) -> None:
         assert await world.read() == ()
 
     demanding(tmp_path, story, kinds=kinds(PE={"moderated": True}))
+
+
+def test_a_derived_item_of_which_nobody_knows_the_author_is_released_by_nobody(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        report = thing("infrastructure", 1)
+        await publish(world, report, flags=("derived",))
+        with pytest.raises(NotAuthorised) as found:
+            await world.sites["B"].review.decide(AGREEMENT, release(report))
+        assert found.value.code == "review.second-person"
+        assert (await line(world, report["id"])).state == "under review"
+
+    demanding(tmp_path, story, kinds=kinds())
 
 
 # --- one transaction ----------------------------------------------------------------------------

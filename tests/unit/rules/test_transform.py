@@ -420,6 +420,8 @@ def _within(part: Any, whole: Any) -> bool:
             key in whole and _within(inner, whole[key]) for key, inner in part.items()
         )
     if isinstance(part, list):
+        if not isinstance(whole, list):
+            return False
         left = iter(whole)
         return all(any(_within(one, other) for other in left) for one in part)
     return bool(part == whole)

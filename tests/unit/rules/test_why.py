@@ -65,7 +65,7 @@ def test_clause_marking_and_collection_come_with_their_words() -> None:
     assert collection.words == "C: A to B"
     marked = handling(markings=("statement:x", "tlp:red"))
     (cause,) = causes(item=marked)
-    assert cause.grounds[0].words.startswith("For the eyes and ears")
+    assert cause.grounds[0].words.startswith("Only for the persons")
     unknown = handling(markings=("unknown:y",))
     (cause,) = causes(item=unknown, texts=Texts(markings={"unknown:y": "What it says."}))
     assert (cause.grounds[0].name, cause.grounds[0].words) == ("unknown:y", "What it says.")
