@@ -198,7 +198,10 @@ class Desk:
             until_us=page.until_us,
             more=gathered.more,
             epoch=page.epoch,
-            handlings=tuple(sheet.handlings[number] for number in numbers),
+            # What an item refers to, and how that is marked, is no matter of who is given the item.
+            handlings=tuple(
+                msgspec.structs.replace(sheet.handlings[number], refers=()) for number in numbers
+            ),
             runs=tuple((numbers.index(number), count) for number, count in gathered.runs),
             orders=tuple(order.directive.id for order in standing.orders),
             assurances=tuple(promise.assurance.id for promise in standing.promises),

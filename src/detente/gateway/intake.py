@@ -396,6 +396,11 @@ def _check_markings(handlings: Collection[Handling]) -> None:
         raise PeerError(
             "peer.handlings", f"Expected at most {MARKINGS_MAX} markings of an object, got {most}."
         )
+    referred = max((len(handling.refers) for handling in handlings), default=0)
+    if referred:
+        raise PeerError(
+            "peer.handlings", f"Expected nothing of what objects refer to, got {referred}."
+        )
     longest = max((len(name) for one in handlings for name in one.markings), default=0)
     if longest > NAME_MAX:
         raise PeerError(

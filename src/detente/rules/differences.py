@@ -155,6 +155,9 @@ def _kind_asks(was: Kind, kind: Kind, path: str) -> Iterator[Difference]:
         )
         if then != now and ranks[then] == ranks[now]:
             yield neither(f"{path}.{field}", f"{of}: {field}: {now} in place of {then}.")
+    if was.persons != kind.persons:
+        words = "about persons" if kind.persons else "no longer about persons"
+        yield neither(f"{path}.persons", f"{of}: {words}.")
 
 
 def _kind_limits(

@@ -16,6 +16,7 @@ from detente.model import (
     Minimisation,
     PurposeTest,
     Question,
+    Referred,
     Scope,
     Step,
 )
@@ -82,6 +83,15 @@ CASES: dict[str, tuple[Agreement, Handling, tuple[Act, ...], str]] = {
     "marking.no-foreign": (inland(), handling(markings=("noforn:COL",)), (), "B"),
     "marking.some-units": (inland(), handling(markings=("rel:unit/B/U",)), (), "B"),
     "assessment.missing": (wanting(assessed=True), handling(), (), "B"),
+    "reference.unknown": (
+        wanting(references="hold"), handling(refers=(Referred(),)), (), "B"
+    ),
+    "reference.held": (
+        wanting(references="hold"),
+        handling(refers=(Referred.to(handling("VT", markings=("tlp:red",))),)),
+        (),
+        "B",
+    ),
     "moderated": (wanting(moderated=True), handling(), (), "B"),
     "second-check": (agreement(second_person=True), handling(flags=("derived",)), (), "B"),
     "bulk": (wanting(bulk_max=1), handling(flags=("bulk",)), (), "B"),
