@@ -136,6 +136,11 @@ class NodeProcess:
         lines = self.client.get("/api/trace", object=item)["trace"]
         return next(line for line in lines if line["party"] == party)
 
+    def why(self, item: str, party: str) -> Any:
+        """Why an item stands as it does towards a party."""
+        (line,) = self.client.get("/api/why", object=item, to=party, agreement="A1")["why"]
+        return line
+
     def knows(self, item: str) -> bool:
         """Whether the node has the item at all."""
         try:

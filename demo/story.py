@@ -250,10 +250,28 @@ def step_8(stage: Stage) -> None:
         got=stage.states("i08", "i09"),
         wanted={"i08": "received", "i09": "received"},
     )
-    why = " ".join(stage.b.trace(ITEMS["i09"].id, "W")["reasons"])
-    stage.expect("i09 as exempt for safety of life", got="Exempt: safety of life" in why)
-    why = " ".join(stage.b.trace(ITEMS["i08"].id, "W")["reasons"])
-    stage.expect("i08 as not in the scope of D1", got="D1" not in why)
+    exempt, unit = (stage.b.why(ITEMS[name].id, "W") for name in ("i09", "i08"))
+    stage.expect(
+        "i09 as exempt for safety of life, whatever D1 says",
+        got=[(one["code"], "D1" in one["words"]) for one in exempt["causes"]],
+        wanted=[("agreement", False), ("exempt", True)],
+    )
+    stage.expect(
+        "i08 under A1, its unit not in the scope of D1",
+        got=([one["code"] for one in unit["causes"]], "D1" in json.dumps(unit)),
+        wanted=(["agreement"], False),
+    )
+    held = stage.b.why(ITEMS["i06"].id, "W")
+    stage.expect(
+        "and i06 is held by D1, and it is said what would change that",
+        got=(
+            held["state"],
+            [one["code"] for one in held["causes"]],
+            [bool(one["remedy"]) for one in held["causes"]],
+        ),
+        wanted=("held", ["directive"], [True]),
+    )
+    stage.tell(f"i06: {held['causes'][0]['words']} {held['causes'][0]['remedy']}")
 
 
 def step_10(stage: Stage) -> None:

@@ -283,6 +283,22 @@ def test_nothing_that_a_report_refers_to_slips_along(tmp_path: Path) -> None:
     demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}, PE={"evidence": True}))
 
 
+def test_a_partner_is_not_told_what_an_item_refers_to(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        person, report = thing("identity", 1), thing("report", 2)
+        report["object_refs"] = [person["id"]]
+        await publish(world, person, report)
+        kept = await world.sites["B"].store.read(lambda view: view.handlings(KEY))
+        assert any(decode(one, Handling).refers for one in kept.values())
+        await world.exchange()
+        site = world.sites["W"]
+        came = await site.store.read(lambda view: view.handlings(KEY))
+        assert {decode(one, Handling).stix_type for one in came.values()} == {"identity", "report"}
+        assert not any(decode(one, Handling).refers for one in came.values())
+
+    demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}))
+
+
 def test_what_was_published_before_counts_as_it_stands_there(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         red = thing("infrastructure", 2, object_marking_refs=[RED])
