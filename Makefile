@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 WORKERS := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz bench-longpoll lock clean
+.PHONY: help setup demo test check conformance taxii-lab bench bench-peers kill-test capture-test fuzz bench-longpoll bench-deciding lock clean
 
 help:
 	@echo "make demo          play the demonstration on two nodes (KEEP=1, INPUT=bundle.json)"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz          fire hostile requests at a node (long; FUZZ='--minutes 1 --seed 7')"
 	@echo "make bench-peers   measure beside medallion and OpenTAXII (PEERS='--sizes 1000,10000')"
 	@echo "make bench-longpoll  how soon 2,000 waiting readers have what is published (LONGPOLL='--clients 500')"
+	@echo "make bench-deciding  what deciding costs over many agreements, parties and handlings"
 	@echo "make kill-test     kill the node at 200 random moments (long)"
 	@echo "make capture-test  watch the wire while 100 orders take force (long)"
 	@echo "make lock          write requirements/ anew (UPGRADE=1: newest versions)"
@@ -62,6 +63,9 @@ fuzz: setup
 # The peers get venvs of their own under bench/run; they are no dependencies.
 bench-peers: setup
 	@$(VENV_PYTHON) bench/peers.py $(PEERS)
+
+bench-deciding: setup
+	@$(VENV_PYTHON) bench/deciding.py
 
 bench-longpoll: setup
 	@$(VENV_PYTHON) bench/longpoll.py $(LONGPOLL)

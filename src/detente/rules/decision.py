@@ -139,10 +139,18 @@ def likeness(
             )
             for order in standing.orders
         ),
-        tuple(
-            (one.assurance.giver == recipient, one.assurance.holder == recipient)
-            for one in standing.promises
-        ),
+        _promised(standing, recipient, sender),
+        _promised(standing, sender, recipient),
+    )
+
+
+def _promised(standing: Standing, giver: str, holder: str) -> frozenset[Hashable]:
+    """What one has assured the other: the words, and for what; by which papers changes no outcome,
+    so that a thousand givers of the same are alike."""
+    return frozenset(
+        (one.assurance.template, one.assurance.kinds, one.assurance.purposes)
+        for one in standing.promises
+        if (one.assurance.giver, one.assurance.holder) == (giver, holder)
     )
 
 
