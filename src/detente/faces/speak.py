@@ -19,6 +19,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from detente.errors import (
     Broken,
@@ -110,8 +111,9 @@ def answer(value: Any, *, as_json: bool, words: Callable[[], None] | None = None
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; says so if there is nothing in it."""
-    listed = [[str(cell) for cell in row] for row in rows]
+    """A table on standard output; says so if there is nothing in it. Cells may be foreign words:
+    they are shown as they are, and mean nothing to the terminal or to who draws the table."""
+    listed = [[Text(plain(str(cell))) for cell in row] for row in rows]
     if not listed:
         print(f"{title}: none")
         return

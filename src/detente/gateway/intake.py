@@ -64,6 +64,9 @@ OUTCOMES_MAX = 20
 #: How often what was decided ahead is decided again, because the standing moved meanwhile.
 TRIES_MAX = 3
 
+#: Marking definitions that the objects of one publication may refer to, TLP and PAP aside. More
+#: than a few dozen are in no use, and each is looked up.
+DEFINITIONS_MAX = 1_000
 #: Bodies up to this size are worked on by the loop itself: some two milliseconds.
 ASIDE_BYTES_MIN = 128 * 1024
 
@@ -326,6 +329,13 @@ def _learned(view: View, key: str, done: Cut, names: MarkingNames) -> MarkingNam
     """What the marking definitions say that the objects refer to. The first of an id in the
     collection counts: one that entered it before, else the first in the request."""
     wanted = names.missing(done)
+    if len(wanted) > DEFINITIONS_MAX:
+        raise Invalid(
+            "publish.definitions",
+            f"Expected objects that refer to at most {DEFINITIONS_MAX} markings beside the common "
+            f"ones, got {len(wanted)}.",
+            hint="Publish it in smaller parts.",
+        )
     stored = []
     for marking_id in sorted(wanted):
         for seq in view.find(key, object_key(marking_id))[:1]:

@@ -14,7 +14,7 @@ import pytest
 
 from detente.errors import Conflict, Invalid, PeerError
 from detente.gateway import feeds as feeds_module
-from detente.gateway import gather, intern, sift, versions
+from detente.gateway import gather, intake, intern, sift, versions
 from detente.gateway.feeds import decode_feed
 from detente.gateway.gather import Kept, PageAsk
 from detente.gateway.intake import Publication, Published, Received
@@ -467,6 +467,21 @@ def test_many_readers_leave_room_for_fewer_handlings(
         # Never fewer than one publication may add; and what is there stays.
         assert await site.store.read(lambda view: intern.handlings_max(view, KEY)) == 2
         assert (await publish(world, stix(9, markings=[2]))).taken == 1
+
+    play(tmp_path, story, checked=False)
+
+
+def test_publication_that_refers_to_too_many_definitions_is_refused_before_they_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DEFINITIONS_MAX", 3)
+
+    async def story(world: World) -> None:
+        assert (await publish(world, stix(1, markings=range(3)))).taken == 1
+        with pytest.raises(Invalid) as refused:
+            await publish(world, stix(2, markings=range(2)), stix(3, markings=range(2, 4)))
+        assert refused.value.code == "publish.definitions"
+        assert await world.sites["B"].store.read(lambda view: view.collection(KEY).end) == 1
 
     play(tmp_path, story, checked=False)
 
