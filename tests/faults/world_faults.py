@@ -34,6 +34,7 @@ ORDER, RECALL, PASSED = "test_order.py", "test_recall.py", "test_passed.py"
 MARKS, MARKED = "unit/rules/test_markings.py", "unit/gateway/test_markings.py"
 DEFINED = "unit/wire/test_markings.py"
 PAPERS, OFFICE = "test_papers.py", "test_authority.py"
+ANY, ASSESSED = "test_decision_property.py", "test_assessment.py"
 VERIFY, WITNESS, COURIER = "test_verify.py", "test_witness.py", "test_courier.py"
 
 #: What is wrong; the module; the sound text; the faulty one; the test that is to find it.
@@ -299,7 +300,29 @@ FAULTS = [
     ("Readers are alike though an order speaks of one of them", "rules/decision.py",
      "tuple(box.party.has(recipient) for box in order.stops),", "", DECISION),
     ("Readers are alike though one has given an assurance", "rules/decision.py",
-     "(one.assurance.giver == recipient, one.assurance.holder == recipient)", "()", DECISION),
+     "        _promised(standing, recipient, sender),\n", "", DECISION),
+    ("What only a person may pass outweighs a stop", "rules/decision.py",
+     'outcome="moderate" if all(', 'outcome="moderate" if any(', ANY),
+    ("Evidence is not asked for where nature is", "rules/demands.py",
+     "if kind.evidence and", "if kind.evidence and not kind.nature and", ANY),
+    ("Assurances of the agreement count for nothing", "rules/decision.py",
+     "for template in kind.assurances:", "for template in ():", DECISION),
+    ("What is returned goes under review instead", "gateway/feeds.py",
+     '"return": "returned"', '"return": "under review"', ASSESSED),
+    ("An assessment stands where the partner reads", "gateway/order.py",
+     'private = paper.use == "assessment"', "private = False", ASSESSED),
+    ("An older assessment outweighs a newer one", "rules/standing.py",
+     "    newest = {\n        (act.assessment.assessor, act.assessment.partner): act.assessment\n"
+     "        for act in known",
+     "    newest = {\n        (act.assessment.assessor, act.assessment.partner): act.assessment\n"
+     "        for act in reversed(list(known))", ASSESSED),
+    ("A partner is told what items refer to", "gateway/desk.py",
+     "msgspec.structs.replace(sheet.handlings[number], refers=())", "sheet.handlings[number]",
+     "test_surround.py"),
+    ("Who derived an item is not known, and it is released", "gateway/derive.py",
+     "(derived and not rows) or", "", "test_stated.py"),
+    ("Foreign words colour a table", "faces/speak.py",
+     "Text(plain(str(cell)))", "str(cell)", "test_speak.py"),
     ("A partner's order of the same name ends one's own", "rules/standing.py",
      "start, place = since[effect.digest], (effect.directive.issuer, old)",
      "start, place = since[effect.digest], ('B', old)", PAPERS),

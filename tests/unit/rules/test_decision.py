@@ -199,6 +199,33 @@ def test_condition_waits_without_an_assurance_and_after_its_withdrawal() -> None
     assert decided(handling(), *taken, at_ms=AT + 5).outcome == "hold"
 
 
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        (None, "hold"),
+        ({}, "release"),
+        ({"kinds": ("VT",)}, "hold"),
+        ({"giver": "C"}, "hold"),
+        ({"holder": "C"}, "hold"),
+        ({"purposes": ("q",)}, "hold"),
+        ({"until_ms": AT}, "hold"),
+    ],
+)
+def test_what_the_agreement_asks_of_a_recipient_waits_for_its_assurance(
+    change: dict[str, object] | None, outcome: str
+) -> None:
+    first, *others = agreement().kinds
+    terms = agreement(kinds=(replace(first, assurances=("AS",)), *others))
+    acts = [] if change is None else [given(assurance(**change), AT)]
+    standing = fold([*opened(terms), *acts], AT)
+    found = decide(standing, handling(), sender="A", recipient="B")
+    assert found.outcome == outcome
+    assert codes(found) == (
+        ("assurance.awaiting",) if outcome == "hold" else ("agreement", "assurance")
+    )
+    assert decide(standing, handling("VT"), sender="A", recipient="B").outcome == "release"
+
+
 def test_assurance_does_not_lift_a_stop() -> None:
     acts = [effect(CONDITION, AT), given(assurance(), AT), effect(directive("D2"), AT)]
     found = decided(handling(), *acts)
@@ -310,6 +337,23 @@ def test_recipients_that_are_alike_get_the_same_outcome(
     """What is decided once for many is what each would have been told."""
     items = [handling(kind) for kind in ("VI", "VT", "SL")]
     check_alike(readers, acts, [*items, *(handling(markings=names) for names in sets)])
+
+
+@pytest.mark.parametrize("asked_by", ["A", "B"])
+def test_readers_of_whom_one_has_an_assurance_are_not_alike(asked_by: str) -> None:
+    """Whether it was given to the sender, or by it to a recipient that asks for one."""
+    between = {"giver": "B", "holder": "A"} if asked_by == "A" else {"giver": "A", "holder": "B"}
+    order = directive("D1", "condition", issuer=asked_by, conditions=CONDITION.conditions)
+    with_one = [effect(order, AT), given(assurance(**between), AT)]
+    for acts in ([effect(order, AT)], with_one):
+        check_alike(frozenset("BC"), acts, [handling()])
+    # The same words to two are the same, whatever the papers are called.
+    both = [given(assurance(f"P{giver}", giver=giver), AT) for giver in "BC"]
+    standing = fold([*opened(terms_read_by(frozenset("BC"))), *both], AT)
+    one, other = (
+        likeness(standing, "c", named_by([]), sender="A", recipient=reader) for reader in "BC"
+    )
+    assert one == other
 
 
 @drawn(sets=st.lists(marked, min_size=1, max_size=4))
