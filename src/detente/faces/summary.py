@@ -122,6 +122,12 @@ def _powers(agreement: Agreement) -> Iterator[str]:
         words += f", among them {_few(power.including)}" if power.including else ""
         if power.duration_max_ms is not None:
             words += f", for {span_text(power.duration_max_ms)} at most"
+        if power.until_ms is not None:
+            words += f", until {time_text(power.until_ms)}"
         ways.setdefault(f"{', '.join(power.verbs)}: {words}", []).append(power.party)
     for number, (words, parties) in enumerate(ways.items()):
         yield _line("" if number else "powers", f"{words} ({_few(parties)})")
+    for number, one in enumerate(agreement.delegations):
+        words = f"{one.to} for {one.office} of {one.party} to {', '.join(one.verbs)}"
+        span = f"from {time_text(one.from_ms)} until {time_text(one.until_ms)}"
+        yield _line("" if number else "stand-ins", f"{words}, {span}")

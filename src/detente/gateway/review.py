@@ -115,8 +115,8 @@ class Review:
         """Refuse a name that is no office with the power to review: the record would say so for
         good. Who of that office it was, the record does not prove."""
         terms, me = current.standing.agreement, self._book.me.party
-        powers = terms.powers_of(me, "review") if terms else ()
-        offices = sorted({office for power in powers for office in power.offices})
+        now_ms = self._book.now_ms()
+        offices = sorted(terms.offices_of(me, "review", now_ms)) if terms else []
         if by not in offices:
             raise NotAuthorised(
                 "review.office",

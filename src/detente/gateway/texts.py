@@ -49,11 +49,7 @@ def signed_by(view: View, standing: Standing, order: Order) -> tuple[str, ...]:
     if document is None or charter is None or terms is None:
         return (directive.office,)
     keys = {one.keyid for one in decode_envelope(document.envelope).signatures}
-    able = {
-        office
-        for power in terms.powers_of(directive.issuer, directive.verb)
-        for office in power.offices
-    }
+    able = terms.offices_of(directive.issuer, directive.verb, order.since_ms)
     return tuple(
         sorted(
             office.id

@@ -33,6 +33,7 @@ __all__ = [
     "Collection",
     "Contact",
     "Country",
+    "Delegation",
     "ExcludedUse",
     "Held",
     "Kind",
@@ -217,7 +218,8 @@ class AssuranceTemplate(Record, frozen=True, kw_only=True):
 
 class Power(Record, frozen=True, kw_only=True):
     """What it takes that a party's act counts: so many signatures from these offices, of
-    distinct keys and distinct holders, among them each office of ``including`` (R7)."""
+    distinct keys and distinct holders, among them each office of ``including`` (R7). From
+    ``until_ms`` on it is no power any more."""
 
     party: PartyID
     verbs: tuple[Verb, ...]
@@ -225,6 +227,19 @@ class Power(Record, frozen=True, kw_only=True):
     threshold: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     including: tuple[OfficeID, ...] = ()
     duration_max_ms: Millis | None = None
+    until_ms: Millis | None = None
+
+
+class Delegation(Record, frozen=True, kw_only=True):
+    """From ``from_ms`` until ``until_ms`` holders of ``to`` may sign for ``office`` what these
+    verbs say, as if they sat there: a duty roster that the partners have agreed to (R14)."""
+
+    party: PartyID
+    office: OfficeID
+    to: OfficeID
+    verbs: tuple[Verb, ...]
+    from_ms: Millis = 0
+    until_ms: Millis
 
 
 class Agreement(Record, frozen=True, kw_only=True, dict=True):
@@ -268,6 +283,7 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     oversight: tuple[Oversight, ...] = ()
     notice: Notice | None = None
     powers: tuple[Power, ...]
+    delegations: tuple[Delegation, ...] = ()
     from_ms: Millis
     until_ms: Millis
     review_ms: Millis
@@ -290,6 +306,30 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
         """The kind of that id, or None."""
         return next((kind for kind in self.kinds if kind.id == kind_id), None)
 
-    def powers_of(self, party: str, verb: str) -> tuple[Power, ...]:
-        """Every way in which this party may do this."""
-        return tuple(p for p in self.powers if p.party == party and verb in p.verbs)
+    def powers_of(self, party: str, verb: str, at_ms: int | None = None) -> tuple[Power, ...]:
+        """Every way in which this party may do this, at an instant if one is given."""
+        return tuple(
+            p
+            for p in self.powers
+            if p.party == party
+            and verb in p.verbs
+            and (at_ms is None or p.until_ms is None or at_ms < p.until_ms)
+        )
+
+    def offices_of(self, party: str, verb: str, at_ms: int) -> frozenset[str]:
+        """Every office of a party that may do this at an instant, or may stand in for one."""
+        stand_ins = self.stand_ins(party, verb, at_ms)
+        return frozenset(
+            room
+            for power in self.powers_of(party, verb, at_ms)
+            for office in power.offices
+            for room in (office, *stand_ins.get(office, ()))
+        )
+
+    def stand_ins(self, party: str, verb: str, at_ms: int) -> dict[str, frozenset[str]]:
+        """For each office of a party the offices that may sign this for it at an instant."""
+        found: dict[str, frozenset[str]] = {}
+        for one in self.delegations:
+            if one.party == party and verb in one.verbs and one.from_ms <= at_ms < one.until_ms:
+                found[one.office] = found.get(one.office, frozenset()) | {one.to}
+        return found

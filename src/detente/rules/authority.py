@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -111,6 +111,9 @@ def _der(text: str) -> bytes:
 # --- quorum ---------------------------------------------------------------------------------
 
 
+_NOBODY: Final[Mapping[str, Iterable[str]]] = {}
+
+
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """How far a quorum is met: signatures that count, how many are needed, what is missing."""
 
@@ -125,16 +128,27 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         return self.have >= self.need and not self.missing_offices
 
 
-def tally_quorum(power: Power, charter: Charter, keyids: Iterable[str]) -> Tally:
+def tally_quorum(
+    power: Power,
+    charter: Charter,
+    keyids: Iterable[str],
+    stand_ins: Mapping[str, Iterable[str]] = _NOBODY,
+) -> Tally:
     """Count signatures towards a power: distinct keys and distinct holders, once each.
 
-    Only keys of the power's offices count; a named office is met by a holder of its own, so one
-    person cannot stand for two named offices.
+    Only keys of the power's offices count, and of those that stand in for one; a named office is
+    met by a holder of its own, so one person cannot stand for two named offices.
     """
-    eligible = {keyid for keyid in keyids if any(_sits(charter, o, keyid) for o in power.offices)}
+
+    def signed_for(office: str) -> set[str]:
+        rooms = (office, *stand_ins.get(office, ()))
+        return {keyid for keyid in given if any(_sits(charter, room, keyid) for room in rooms)}
+
+    given = frozenset(keyids)
+    eligible = {keyid for office in power.offices for keyid in signed_for(office)}
     holders = {charter.keys[keyid].holder for keyid in eligible}
     seats = {
-        office: {charter.keys[keyid].holder for keyid in eligible if _sits(charter, office, keyid)}
+        office: {charter.keys[keyid].holder for keyid in signed_for(office)}
         for office in power.including
     }
     return Tally(
@@ -166,16 +180,18 @@ def _unseated(offices: Sequence[str], seats: Mapping[str, set[str]]) -> tuple[st
 
 
 def _check_power(
-    agreement: Agreement, charter: Charter, verb: str, keyids: frozenset[str]
+    agreement: Agreement, charter: Charter, verb: str, keyids: frozenset[str], at_ms: int
 ) -> Power:
-    """The first power of this party for this verb whose quorum is met; else ``NotAuthorised``."""
-    powers = agreement.powers_of(charter.party, verb)
+    """The first power of this party for this verb whose quorum is met at an instant; else
+    ``NotAuthorised``."""
+    powers = agreement.powers_of(charter.party, verb, at_ms)
+    stand_ins = agreement.stand_ins(charter.party, verb, at_ms)
     if not powers:
         raise NotAuthorised(
             "authority.no-power",
             f"Expected a power of {charter.party} to {verb} in agreement {agreement.id}, got none.",
         )
-    tallies = [(power, tally_quorum(power, charter, keyids)) for power in powers]
+    tallies = [(power, tally_quorum(power, charter, keyids, stand_ins)) for power in powers]
     for power, tally in tallies:
         if tally.met:
             return power
@@ -189,23 +205,23 @@ def _check_power(
 
 
 def _check_office(
-    agreement: Agreement, charter: Charter, act: tuple[str, str], keyids: frozenset[str]
+    agreement: Agreement, charter: Charter, act: tuple[str, str], keyids: frozenset[str], at_ms: int
 ) -> None:
     """An act says by which office it is, and is shown as that office's: so one of its keys must
-    have signed, and under a power that is met it must be one of the power's offices."""
+    have signed, and under a power that is met it must be one of the power's offices, or stand in
+    for one."""
     verb, name = act
     office = charter.office(name)
-    met = [
-        power
-        for power in agreement.powers_of(charter.party, verb)
-        if tally_quorum(power, charter, keyids).met
-    ]
-    if (
-        office is None
-        or not keyids & set(office.keys)
-        or not any(name in power.offices for power in met)
-    ):
-        named = sorted({one for power in met for one in power.offices if one})
+    stand_ins = agreement.stand_ins(charter.party, verb, at_ms)
+    able = {
+        room
+        for power in agreement.powers_of(charter.party, verb, at_ms)
+        if tally_quorum(power, charter, keyids, stand_ins).met
+        for one in power.offices
+        for room in (one, *stand_ins.get(one, ()))
+    }
+    if office is None or not keyids & set(office.keys) or name not in able:
+        named = sorted(able)
         raise NotAuthorised(
             "authority.office",
             f"Expected the office of the act to be one that signed it with the power to {verb} "
@@ -299,11 +315,11 @@ def check_agreement(
         charter = charters[member.party]
         try:
             keyids = signed & charter.keys.keys()
-            _check_power(agreement, charter, "agree", keyids)
-            if current is not None and current.member(member.party) is not None:
-                _check_power(current, charter, "agree", keyids)
-                if before is not None and _opens(agreement, before, member.party):
-                    _check_power(current, charter, "resume", keyids)
+            _check_power(agreement, charter, "agree", keyids, agreement.from_ms)
+            if current is not None and before is not None and current.member(member.party):
+                _check_power(current, charter, "agree", keyids, before.at_ms)
+                if _opens(agreement, before, member.party):
+                    _check_power(current, charter, "resume", keyids, before.at_ms)
         except NotAuthorised as error:
             raise NotAuthorised(
                 "agreement.unsigned",
@@ -416,7 +432,7 @@ def check_directive(
     _check_span(directive, standing, at_ms)
     signed = signers(envelope, keys_of(charter).values())
     for verb in required_verbs(directive, standing):
-        power = _check_power(agreement, charter, verb, signed)
+        power = _check_power(agreement, charter, verb, signed, at_ms)
         limit = power.duration_max_ms
         start = max(at_ms, directive.start_ms or 0)
         if limit is not None and (directive.end_ms is None or directive.end_ms - start > limit):
@@ -426,7 +442,7 @@ def check_directive(
                 f"{'none' if directive.end_ms is None else directive.end_ms - start}.",
                 path="$.end_ms",
             )
-    _check_office(agreement, charter, (directive.verb, directive.office), signed)
+    _check_office(agreement, charter, (directive.verb, directive.office), signed, at_ms)
     return directive, signed
 
 
@@ -642,8 +658,8 @@ def check_assurance(
     for purpose in assurance.purposes:
         _check_known("assurance.purpose", purpose, [p.id for p in agreement.purposes], "$.purposes")
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assure", signed)
-    _check_office(agreement, charter, ("assure", assurance.office), signed)
+    _check_power(agreement, charter, "assure", signed, at_ms)
+    _check_office(agreement, charter, ("assure", assurance.office), signed, at_ms)
     return assurance
 
 
@@ -667,8 +683,8 @@ def check_assessment(
     for kind in assessment.kinds:
         _check_known("assessment.kind", kind, [k.id for k in agreement.kinds], "$.kinds")
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assess", signed)
-    _check_office(agreement, charter, ("assess", assessment.office), signed)
+    _check_power(agreement, charter, "assess", signed, at_ms)
+    _check_office(agreement, charter, ("assess", assessment.office), signed, at_ms)
     return assessment
 
 
@@ -683,8 +699,8 @@ def check_withdrawal(
         raise Conflict("agreement.not-in-force", f"Expected agreement {withdrawal.agreement}.")
     charter = _charter_of(standing, withdrawal.giver, at_ms)
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assure", signed)
-    _check_office(agreement, charter, ("assure", withdrawal.office), signed)
+    _check_power(agreement, charter, "assure", signed, at_ms)
+    _check_office(agreement, charter, ("assure", withdrawal.office), signed, at_ms)
     return withdrawal
 
 

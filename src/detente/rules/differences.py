@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from detente.model import Agreement, Kind, KindRule, Minimisation, PurposeTest
+from detente.model import Agreement, Delegation, Kind, KindRule, Minimisation, PurposeTest
 from detente.rules.difference import Difference, Effect, by_order, by_set, neither, note
 from detente.rules.grade import worse_than
 from detente.rules.markings import TLP_LEVELS
@@ -44,6 +44,7 @@ def differences(old: Agreement, new: Agreement) -> tuple[Difference, ...]:
         _demands,
         _onward,
         _powers,
+        _delegations,
         _term,
         _texts,
     )
@@ -412,6 +413,25 @@ def _powers(old: Agreement, new: Agreement) -> Iterator[Difference]:
         yield note(path, words, widens=cheaper != (verb in _STOPS))
 
 
+def _delegations(old: Agreement, new: Agreement) -> Iterator[Difference]:
+    """Who stands in for whom: one more makes it cheaper to let go, and cheaper to stop."""
+    then, now = (
+        {_standing_in(one, verb): verb for one in terms.delegations for verb in one.verbs}
+        for terms in (old, new)
+    )
+    for words, verb in now.items():
+        if words not in then:
+            yield note("$.delegations", f"{words} is added.", widens=verb not in _STOPS)
+    for words, verb in then.items():
+        if words not in now:
+            yield note("$.delegations", f"{words} is gone.", widens=verb in _STOPS)
+
+
+def _standing_in(one: Delegation, verb: str) -> str:
+    span = f"from {time_text(one.from_ms)} until {time_text(one.until_ms)}"
+    return f"{one.to} of {one.party} for {one.office} to {verb}, {span}"
+
+
 Way = tuple[tuple[float, ...], str]
 
 
@@ -420,11 +440,14 @@ def _ways(agreement: Agreement) -> dict[tuple[str, str], Way]:
     for power in agreement.powers:
         need = max(power.threshold, len(power.including))
         longest = math.inf if power.duration_max_ms is None else power.duration_max_ms
-        cost = (need, len(power.including), -len(power.offices), -longest)
+        until = math.inf if power.until_ms is None else power.until_ms
+        cost = (need, len(power.including), -len(power.offices), -longest, -until)
         words = f"{need} of {', '.join(power.offices)}"
         words += f", among them {', '.join(power.including)}" if power.including else ""
         if power.duration_max_ms is not None:
             words += f", for {span_text(power.duration_max_ms)} at most"
+        if power.until_ms is not None:
+            words += f", until {time_text(power.until_ms)}"
         for verb in power.verbs:
             way = found.get((power.party, verb))
             if way is None or cost < way[0]:

@@ -45,6 +45,7 @@ def gaps(agreement: Agreement, charters: Charters | None = None) -> tuple[Gap, .
         _rules,
         _asked,
         _powers,
+        _delegations,
         _lacking,
         _term,
         open_ends,
@@ -398,6 +399,14 @@ def _powers(agreement: Agreement, charters: Charters) -> Iterator[Gap]:
                 "must each bring one of their own.",
                 f"Say threshold = {len(power.including)}, which is what it takes.",
             )
+        if power.until_ms is not None and power.until_ms <= agreement.from_ms:
+            yield wrong(
+                "power.over",
+                f"{path}.until",
+                f"The power of {power.party} to {listed(power.verbs)} is over before the agreement "
+                "begins.",
+                "Say a later until, or take the power out.",
+            )
         charter = charters.get(power.party)
         if not power.offices:
             yield wrong(
@@ -408,6 +417,51 @@ def _powers(agreement: Agreement, charters: Charters) -> Iterator[Gap]:
             )
         elif charter is not None:
             yield from _seated(power, charter, path)
+
+
+def _delegations(agreement: Agreement, charters: Charters) -> Iterator[Gap]:
+    parties = {one.party for one in agreement.members}
+    for index, one in enumerate(agreement.delegations):
+        path = f"$.delegations[{index}]"
+        if one.party not in parties:
+            yield wrong(
+                "delegation.party-unknown",
+                f"{path}.party",
+                f"{one.party} delegates and is no member.",
+                "Make it a member, or take the delegation out.",
+            )
+        if one.until_ms <= one.from_ms:
+            yield wrong(
+                "delegation.no-time",
+                f"{path}.until",
+                f"{one.to} would stand in for {one.office} at no instant.",
+                "Say an until that is after from.",
+            )
+        for place, verb in enumerate(one.verbs):
+            offices = {o for p in agreement.powers_of(one.party, verb) for o in p.offices}
+            if one.office not in offices:
+                yield wrong(
+                    "delegation.no-power",
+                    f"{path}.verbs[{place}]",
+                    f"{one.office} of {one.party} has no power to {verb} that {one.to} could use.",
+                    "Delegate what the office may do, or give it the power.",
+                )
+        charter = charters.get(one.party)
+        known = {office.id for office in charter.offices} if charter else {one.to}
+        if one.to not in known:
+            yield wrong(
+                "delegation.office-unknown",
+                f"{path}.to",
+                f"{one.party}'s charter has no office {one.to}.",
+                f"Use one of {listed(sorted(known - {charter.node if charter else ''}))}.",
+            )
+        elif charter is not None and one.to == charter.node:
+            yield wrong(
+                "delegation.node",
+                f"{path}.to",
+                f"{one.to} is the office of {one.party}'s gateway: a machine would decide.",
+                "Name an office that persons hold.",
+            )
 
 
 def _seated(power: Power, charter: Charter, path: str) -> Iterator[Gap]:

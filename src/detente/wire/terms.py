@@ -21,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from detente.errors import Invalid
-from detente.model import Agreement, decode
+from detente.model import Agreement, Notice, decode
 from detente.model.codec import canonical
 from detente.rules.words import UNITS_MS, span_text, time_text
 from detente.wire.yaml import read_yaml
@@ -155,7 +155,7 @@ def _record(value: Any, form: type[msgspec.Struct], path: str) -> dict[str, Any]
 def _value(value: Any, field: tuple[type[msgspec.Struct], str, Any], path: str) -> Any:
     form, name, kind = field
     if name.endswith("_ms"):
-        return _milliseconds(value, path, time=form is Agreement and name in _TIMES)
+        return _milliseconds(value, path, time=name in _TIMES and form is not Notice)
     inner = _plain(kind)
     if typing.get_origin(inner) is tuple:
         if not isinstance(value, list):

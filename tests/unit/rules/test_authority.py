@@ -7,9 +7,20 @@ import base64
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
-from detente.model import Choice, Condition, Directive, Power, Root, Scope, digest, encode
+from detente.model import (
+    Choice,
+    Condition,
+    Delegation,
+    Directive,
+    Power,
+    Root,
+    Scope,
+    digest,
+    encode,
+)
 from detente.proof import Ed25519Signer
 from detente.rules.authority import (
     check_agreement,
@@ -125,6 +136,52 @@ def test_one_person_does_not_stand_for_two_named_offices(names: tuple[str, ...],
         including=("deputy", "head"),
     )
     assert tally_quorum(power, charter("A"), [keyid(name) for name in names]).met is met
+
+
+@pytest.mark.parametrize(
+    ("office", "names", "at_ms", "code"),
+    [
+        ("head", ("ben", "duty"), AT, "ok"),
+        ("duty", ("ben", "duty"), AT, "ok"),
+        ("head", ("ben", "duty"), AT - 1, "authority.quorum"),
+        ("head", ("ben", "duty"), AT + 10, "authority.quorum"),
+        ("head", ("ben", "minister"), AT, "authority.quorum"),
+        ("minister", ("ben", "duty"), AT, "authority.office"),
+        ("duty", ("ben", "carla"), AT, "authority.office"),
+    ],
+)
+def test_who_stands_in_for_an_office_signs_for_it_as_long_and_for_what_is_delegated(
+    office: str, names: tuple[str, ...], at_ms: int, code: str
+) -> None:
+    one = Delegation(
+        party="A", office="head", to="duty", verbs=("suspend",), from_ms=AT, until_ms=AT + 10
+    )
+    terms = agreement(delegations=(one,))
+    digest_of = digest(encode(terms))
+    order = directive("D1", office=office, agreement_digest=digest_of)
+    on = fold(opened(terms), at_ms)
+    assert enacted(order, *names, on=on, at_ms=at_ms) == code
+    narrow = replace(order, verb="narrow", remains=Scope(kind=Choice.of("VI")))
+    assert enacted(narrow, "ben", "duty", on=on, at_ms=at_ms) == "authority.quorum"
+
+
+def test_one_who_stands_in_for_a_named_office_is_no_second_person() -> None:
+    power = Power(
+        party="A", verbs=("resume",), offices=("head", "minister"), threshold=2,
+        including=("minister",),
+    )  # fmt: skip
+    rooms = {"minister": frozenset({"head"})}
+    for names, met in ((("ben",), False), (("ben", "carla"), True), (("anna-1", "anna-2"), False)):
+        keyids = [keyid(name) for name in names]
+        assert tally_quorum(power, charter("A"), keyids, rooms).met is met
+        assert not tally_quorum(power, charter("A"), keyids).met
+
+
+@pytest.mark.parametrize(("at_ms", "code"), [(AT - 1, "ok"), (AT, "authority.no-power")])
+def test_power_is_none_any_more_from_its_end_on(at_ms: int, code: str) -> None:
+    terms = agreement(powers=tuple(replace(power, until_ms=AT) for power in agreement().powers))
+    order = directive("D1", agreement_digest=digest(encode(terms)))
+    assert enacted(order, *HEADS, on=fold(opened(terms), at_ms), at_ms=at_ms) == code
 
 
 # --- directives -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from detente.model import (
     Agreement,
+    Delegation,
     KindRule,
     Minimisation,
     Oversight,
@@ -72,6 +73,29 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("Purpose q is added", {}, {"purposes": (*GOOD.purposes, Purpose(id="q", title="Q"))}),
     ("need not come with a purpose", {}, {"purpose_required": False}),
     ("need not come with a grade", {}, {"grade_required": False}),
+    (
+        "deputy of A for head to resume",
+        {},
+        {
+            "delegations": (
+                Delegation(
+                    party="A", office="head", to="deputy", verbs=("resume",), until_ms=9_000
+                ),
+            )
+        },
+    ),
+    (
+        "deputy of A for head to suspend, from 1970-01-01T00:00:00.000Z until "
+        "1970-01-01T00:00:09.000Z is gone",
+        {
+            "delegations": (
+                Delegation(
+                    party="A", office="head", to="deputy", verbs=("suspend",), until_ms=9_000
+                ),
+            )
+        },
+        {},
+    ),
     ("Marked at most: tlp:red", {}, {"tlp_max": "red"}),
     ("Marked at most: pap:green", {}, {"pap_max": "green"}),
     ("Scheme of markings iep is added", {}, {"markings": ("iep",)}),
@@ -244,5 +268,5 @@ def test_no_field_changes_untold(name: str, terms: Agreement) -> None:
 
 def test_every_record_of_the_agreement_was_changed() -> None:
     kinds = {type(record).__name__ for record in records(FULL)}
-    assert len(kinds) == 18
+    assert len(kinds) == 19
     assert len(changed(FULL)) > 70

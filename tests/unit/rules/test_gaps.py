@@ -17,6 +17,7 @@ from detente.model import (
     Charter,
     Collection,
     Contact,
+    Delegation,
     ExcludedUse,
     Kind,
     KindRule,
@@ -115,6 +116,11 @@ def collection(**fields: Any) -> dict[str, Any]:
 
 def power(**fields: Any) -> dict[str, Any]:
     return {"powers": (replace(GOOD.powers[0], **fields), *GOOD.powers[1:])}
+
+
+def stand_in(**fields: Any) -> dict[str, Any]:
+    one = Delegation(party="A", office="head", to="duty", verbs=(), until_ms=5)
+    return {"delegations": (replace(one, **fields),)}
 
 
 def without(verb: str, party: str = "A") -> dict[str, Any]:
@@ -230,6 +236,10 @@ ERRORS: list[tuple[str, str, dict[str, Any]]] = [
         "$.powers[0].threshold",
         power(offices=("duty", "head"), including=("duty", "head")),
     ),
+    ("power.over", "$.powers[0].until", power(until_ms=GOOD.from_ms)),
+    ("delegation.party-unknown", "$.delegations[0].party", stand_in(party="C")),
+    ("delegation.no-time", "$.delegations[0].until", stand_in(from_ms=5)),
+    ("delegation.no-power", "$.delegations[0].verbs[0]", stand_in(office="x", verbs=("halt",))),
     ("power.no-agree", "$.powers", without("agree")),
     ("power.no-agree", "$.powers", {**C_READS}),
     ("power.no-suspend", "$.powers", without("suspend")),
@@ -342,6 +352,8 @@ BY_CHARTER: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         power(offices=("deputy", "head"), threshold=4),
         {},
     ),
+    ("error", "delegation.office-unknown", "$.delegations[0].to", stand_in(to="chief"), {}),
+    ("error", "delegation.node", "$.delegations[0].to", stand_in(to="node"), {}),
     ("error", "kind.unreachable", "$.kinds[2]", {"kind_rules": RULES[1:]}, {"node": None}),
     (
         "warning",

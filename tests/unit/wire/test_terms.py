@@ -16,6 +16,7 @@ from detente.model import (
     AssuranceTemplate,
     Collection,
     Contact,
+    Delegation,
     ExcludedUse,
     Kind,
     KindRule,
@@ -128,6 +129,17 @@ FULL = Agreement(
             threshold=2,
             including=("duty",),
             duration_max_ms=DAY_MS,
+            until_ms=1_850_000_000_000,
+        ),
+    ),
+    delegations=(
+        Delegation(
+            party="B",
+            office="duty",
+            to="deputy",
+            verbs=("halt",),
+            from_ms=1_800_000_000_000,
+            until_ms=1_810_000_000_000,
         ),
     ),
     from_ms=1_767_225_600_123,
@@ -137,15 +149,20 @@ FULL = Agreement(
 )
 
 
+def spelt(key: str, value: int, top: bool) -> str:  # one fact of a key
+    return time_text(value) if top or key in ("from_ms", "until_ms") else span_text(value)
+
+
 def written(value: Any, *, top: bool = True) -> Any:
     """The record in written form: names without ``_ms``, spans and times as text."""
     if isinstance(value, list | tuple):
         return [written(one, top=False) for one in value]
     if not isinstance(value, dict):
         return value
-    spell = time_text if top else span_text
     return {
-        key.removesuffix("_ms"): spell(inner) if key.endswith("_ms") else written(inner, top=False)
+        key.removesuffix("_ms"): spelt(key, inner, top)
+        if key.endswith("_ms")
+        else written(inner, top=False)
         for key, inner in value.items()
         if key != "v"
     }
