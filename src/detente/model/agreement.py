@@ -50,10 +50,19 @@ __all__ = [
 ]
 
 #: What an office may do. ``agree`` signs agreements, ``assess`` signs what its party thinks of a
-#: partner, ``assure`` gives assurances, ``review`` decides single held items; the others are the
-#: verbs of directives.
+#: partner, ``assure`` gives assurances, ``review`` decides single held items; the others are what
+#: directives do: who extends or corrects an order has its power, who revokes has that to resume.
 Verb = Literal[
-    "agree", "assess", "assure", "condition", "halt", "narrow", "resume", "review", "suspend"
+    "agree",
+    "assess",
+    "assure",
+    "condition",
+    "halt",
+    "moderate",
+    "narrow",
+    "resume",
+    "review",
+    "suspend",
 ]
 #: What becomes of a kind that was held when the flow resumes (R25, R27). What is returned goes back
 #: to the unit that published it: it is not given, and must be published anew.
