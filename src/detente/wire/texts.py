@@ -1,0 +1,45 @@
+"""Texts: the words of the lint, of the read-back and of the lexicons, in every language there is.
+
+They are files of the package (``detente/texts``), one for each use and language, read once. What
+says something to a reader stands in them and not in the code, so that a language is added by adding
+files.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from typing import TypeVar
+
+import msgspec
+
+from detente.errors import Invalid
+from detente.rules.lexicon import Lexicon
+
+__all__ = ["LANGUAGES", "lexicons", "lint_texts"]
+
+LANGUAGES = ("en", "es")
+
+T = TypeVar("T")
+
+
+def _read(use: str, language: str, form: type[T]) -> T:
+    if language not in LANGUAGES:
+        raise Invalid(
+            "language.unknown",
+            f"Expected one of {', '.join(LANGUAGES)}, got {language[:10]!r}.",
+        )
+    place = importlib.resources.files("detente").joinpath("texts", f"{use}.{language}.json")
+    return msgspec.json.decode(place.read_bytes(), type=form)
+
+
+@functools.cache
+def lint_texts(language: str) -> dict[str, dict[str, str]]:
+    """The explanation and the remedy of every finding, and the title of every code."""
+    return _read("lint", language, dict[str, dict[str, str]])
+
+
+@functools.cache
+def lexicons() -> dict[str, Lexicon]:
+    """The lexicon of every language."""
+    return {language: _read("lexicon", language, Lexicon) for language in LANGUAGES}
