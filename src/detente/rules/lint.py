@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from detente.errors import Invalid
 from detente.model import Directive
-from detente.rules.finding import Facts, Finding, values_of
+from detente.rules.finding import Facts, Finding, blocking, values_of
 from detente.rules.lint_fields import FIELDS
 from detente.rules.lint_scope import SCOPES
 from detente.rules.lint_words import WORDS
 
-__all__ = ["lint"]
+__all__ = ["check_lint", "lint"]
 
 Check = Callable[[Directive, Facts], Iterator[Finding]]
 _CHECKS: tuple[Check, ...] = (*FIELDS, *SCOPES, *WORDS)
@@ -44,3 +45,16 @@ def lint(directive: Directive, facts: Facts) -> tuple[Finding, ...]:
     found = [one for check in _CHECKS for one in check(directive, facts)]
     found = [one for one in found if not (one.case == "none" and one.code in gone)]
     return tuple(sorted((*gaps, *found), key=lambda one: (one.code, one.case, one.path)))
+
+
+def check_lint(directive: Directive, facts: Facts) -> None:
+    """Refuse a directive with errors, or with warnings that it does not acknowledge by name."""
+    found = blocking(lint(directive, facts), directive)
+    if found:
+        listed = ", ".join(f"{one.code} ({one.case}, {one.path})" for one in found[:20])
+        raise Invalid(
+            "directive.lint",
+            f"Expected an order that cannot be misread, got {listed}.",
+            hint="`detente directive lint FILE` explains each and what to do about it.",
+            path=found[0].path,
+        )

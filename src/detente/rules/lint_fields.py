@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from detente.model import Agreement, Directive, HeldRule, Onward
+from detente.model import Agreement, Directive, HeldRule, Kind, Onward
 from detente.rules.amendment import MAY_CHANGE, changed_headings, same_effect
 from detente.rules.finding import Facts, Finding, values_of
 
-__all__ = ["FIELDS", "RESTRICTING", "named_exempt", "office_power"]
+__all__ = ["FIELDS", "RESTRICTING", "STOPPING", "covered_kinds", "named_exempt"]
 
 #: What an order does that keeps anything back.
 RESTRICTING = ("condition", "halt", "moderate", "narrow", "suspend")
 #: Ways out: a flow is stopped whole, so they are ruled alike.
 _WAYS = ("release", "push", "pull", "view")
-_STOPPING = ("halt", "narrow", "suspend")
+#: What an order does that keeps everything back.
+STOPPING = ("halt", "narrow", "suspend")
 
 
 def _error(code: str, case: str, path: str, **values: object) -> Finding:
@@ -59,7 +60,7 @@ def _acts(directive: Directive, _facts: Facts) -> Iterator[Finding]:
     if acts is None:
         yield _error("L02", "none", "$.acts")
         return
-    wanted = "no" if directive.does in _STOPPING else "yes"
+    wanted = "no" if directive.does in STOPPING else "yes"
     for way in _WAYS:
         ruling = getattr(acts, way)
         if ruling != wanted:
@@ -116,8 +117,7 @@ def _items(directive: Directive, facts: Facts) -> Iterator[Finding]:
             yield _error("L09", "none", "$.held")
         return
     said = {rule.kind: rule for rule in directive.held}
-    covered = [kind for kind in terms.kinds if _covered(directive, kind.id, exempt=kind.exempt)]
-    missing = [kind.id for kind in covered if kind.id not in said]
+    missing = [kind.id for kind in covered_kinds(directive, terms) if kind.id not in said]
     if missing and not said:
         yield _error("L09", "none", "$.held")
     elif missing:
@@ -131,9 +131,14 @@ def _items(directive: Directive, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _covered(directive: Directive, kind: str, *, exempt: bool) -> bool:
+def covered_kinds(directive: Directive, terms: Agreement) -> tuple[Kind, ...]:
+    """The kinds that an order covers; one exempt for safety of life only where it is named."""
     choice = directive.scope.kind
-    return choice.names(kind) if exempt else choice.has(kind)
+    return tuple(
+        kind
+        for kind in terms.kinds
+        if (choice.names(kind.id) if kind.exempt else choice.has(kind.id))
+    )
 
 
 def named_exempt(directive: Directive, terms: Agreement | None) -> tuple[str, ...]:
@@ -170,7 +175,7 @@ def _looser(said: Onward | None, agreed: Onward) -> bool:
     return said is not None and order.index(said.rule) > order.index(agreed.rule)
 
 
-def office_power(directive: Directive, terms: Agreement) -> bool:
+def _has_power(directive: Directive, terms: Agreement) -> bool:
     """True if the office may sign towards what the order does."""
     verb = "resume" if directive.does == "revoke" else directive.does
     return any(
@@ -182,7 +187,7 @@ def _issuer(directive: Directive, facts: Facts) -> Iterator[Finding]:
     """L12: an office that has the power, held by somebody whose delegation has not run out."""
     if not directive.office:
         yield _error("L12", "none", "$.office")
-    elif facts.terms is not None and not office_power(directive, facts.terms):
+    elif facts.terms is not None and not _has_power(directive, facts.terms):
         yield _error("L12", "power", "$.office", office=directive.office, verb=directive.does)
     now = directive.drafted_ms if facts.at_ms is None else facts.at_ms
     if directive.delegation is not None and directive.delegation.until_ms <= now:
