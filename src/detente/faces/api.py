@@ -21,6 +21,7 @@ from detente.config import Config
 from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_orders import OrderAPI
 from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
@@ -28,10 +29,8 @@ from detente.gateway.book import Book
 from detente.gateway.draft import (
     AssessmentDraft,
     AssuranceDraft,
-    DirectiveDraft,
     draft_assessment,
     draft_assurance,
-    draft_directive,
 )
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
@@ -124,6 +123,7 @@ class API:
             self._parts.links,
             ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
         )
+        orders = OrderAPI(self._parts.book)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -133,7 +133,8 @@ class API:
             ("POST", "/api/agreements", self._agreement),
             ("GET", "/api/agreements", self._agreements),
             ("GET", "/api/agreements/{agreement}", self._agreement_show),
-            ("POST", "/api/directives/draft", self._directive_draft),
+            ("POST", "/api/directives/draft", orders.draft),
+            ("POST", "/api/directives/lint", orders.lint),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
             ("POST", "/api/assessments/draft", self._assessment_draft),
@@ -310,20 +311,6 @@ class API:
         book = self._parts.book
         standing = book.standing(request.path_params["agreement"], book.now_ms())
         return {"digest": standing.agreement_digest, "agreement": standing.agreement}
-
-    async def _directive_draft(self, request: Request) -> object:
-        draft = await _json(request, DirectiveDraft)
-        book = self._parts.book
-        standing = book.standing(draft.agreement, book.now_ms())
-        directive = draft_directive(
-            draft,
-            standing,
-            party=book.me.party,
-            exercise=book.me.exercise,
-            now_ms=book.now_ms(),
-            nonce=secrets.token_hex(16),
-        )
-        return {"payload": encode(directive).decode(), "use": "directive"}
 
     async def _directive(self, request: Request) -> object:
         """Enact; the partners are told afterwards, for a notice never delays force."""

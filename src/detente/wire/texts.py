@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from detente.errors import Invalid
+from detente.rules.finding import Finding, say
 from detente.rules.lexicon import Lexicon
 
-__all__ = ["LANGUAGES", "lexicons", "lint_texts"]
+__all__ = ["LANGUAGES", "Told", "lexicons", "lint_texts", "told"]
 
 LANGUAGES = ("en", "es")
 
@@ -43,3 +45,37 @@ def lint_texts(language: str) -> dict[str, dict[str, str]]:
 def lexicons() -> dict[str, Lexicon]:
     """The lexicon of every language."""
     return {language: _read("lexicon", language, Lexicon) for language in LANGUAGES}
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding in a reader's language; ``acknowledged``: the document says that it is meant."""
+
+    code: str
+    case: str
+    title: str
+    severity: str
+    acknowledged: bool
+    path: str
+    says: str
+    remedy: str
+
+
+def told(findings: Iterable[Finding], acknowledged: Sequence[str], language: str) -> list[Told]:
+    """Findings with their words."""
+    texts = lint_texts(language)
+    found = []
+    for one in findings:
+        says, remedy = say(one, texts)
+        found.append(
+            Told(
+                code=one.code,
+                case=one.case,
+                title=texts[one.code]["title"],
+                severity=one.severity,
+                acknowledged=one.severity == "warning" and one.code in acknowledged,
+                path=one.path,
+                says=says,
+                remedy=remedy,
+            )
+        )
+    return found
