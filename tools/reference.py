@@ -17,6 +17,8 @@ import typer.main
 from detente.config import Config
 from detente.faces.cli import app
 from detente.model.acts import ActName
+from detente.rules.finding import CODES
+from detente.wire.texts import LANGUAGES, lint_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "detente"
@@ -155,7 +157,30 @@ def configuration() -> str:
     return "\n".join(lines)
 
 
+def lint() -> str:
+    """Every code of the lint, in every language."""
+    lines = [
+        "# Lint\n",
+        "What in a directive can be misread (`detente directive lint`). `{…}` is filled in by the "
+        "case. An error stops signing; a warning stops it until the directive acknowledges the "
+        "code by name.\n",
+    ]
+    for code in CODES:
+        titles = " · ".join(lint_texts(one)[code]["title"] for one in LANGUAGES)
+        lines.append(f"## `{code}`\n\n{titles}\n")
+        for key in lint_texts("en"):
+            if key.startswith(f"{code}."):
+                lines += [
+                    f"- `{key}` ({one}): {lint_texts(one)[key]['says']} "
+                    f"*{lint_texts(one)[key]['remedy']}*"
+                    for one in LANGUAGES
+                ]
+        lines.append("")
+    return "\n".join(lines)
+
+
 PAGES = {
+    "lint.md": lint,
     "commands.md": commands,
     "errors.md": errors,
     "reasons.md": reasons,

@@ -123,7 +123,6 @@ class API:
             self._parts.links,
             ClientAPI(self._parts.store, self._parts.book, self._parts.guard),
         )
-        orders = OrderAPI(self._parts.book)
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/api/node", self._node),
             ("GET", "/api/standing", self._standing),
@@ -133,8 +132,7 @@ class API:
             ("POST", "/api/agreements", self._agreement),
             ("GET", "/api/agreements", self._agreements),
             ("GET", "/api/agreements/{agreement}", self._agreement_show),
-            ("POST", "/api/directives/draft", orders.draft),
-            ("POST", "/api/directives/lint", orders.lint),
+            *OrderAPI(self._parts.book).table(),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
             ("POST", "/api/assessments/draft", self._assessment_draft),

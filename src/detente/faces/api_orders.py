@@ -4,6 +4,7 @@ misread."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -22,12 +23,21 @@ __all__ = ["OrderAPI"]
 
 DOCUMENT_BYTES_MAX = 2 * 1024 * 1024
 
+Handler = Callable[[Request], Awaitable[object]]
+
 
 class OrderAPI:
     """Handlers under ``/api/directives/``."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
+
+    def table(self) -> list[tuple[str, str, Handler]]:
+        """Every resource."""
+        return [
+            ("POST", "/api/directives/draft", self.draft),
+            ("POST", "/api/directives/lint", self.lint),
+        ]
 
     async def draft(self, request: Request) -> object:
         """The payload to be signed, with every heading, and what can still be misread in it."""

@@ -25,6 +25,24 @@ __all__ = ["assurance", "directive", "halt", "span_ms"]
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
 File = Annotated[Path, typer.Argument(help="The document.", metavar="FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Units = Annotated[list[str] | None, typer.Option("--unit", help="A unit (repeat).")]
+Kinds = Annotated[list[str] | None, typer.Option("--kind", help="A kind (repeat).")]
+OtherKinds = Annotated[list[str] | None, typer.Option("--except-kind", help="All but (repeat).")]
+Remains = Annotated[
+    list[str] | None,
+    typer.Option("--remains-except-kind", help="narrow: all remains but these kinds."),
+]
+Conditions = Annotated[
+    list[str] | None, typer.Option("--condition", help="TEMPLATE:KIND,KIND (repeat).")
+]
+Warnings = Annotated[
+    list[str] | None,
+    typer.Option("--acknowledge", help="A warning of the lint that is meant, as L16 (repeat)."),
+]
+Internal = Annotated[
+    Path | None,
+    typer.Option("--internal-reason", help="A text that stays here; the order has its digest."),
+]
 Keys = Annotated[list[Path], typer.Option("--key", help="A private key file (repeat).")]
 
 
@@ -71,13 +89,11 @@ def halt(
     reason: Annotated[str, typer.Option(help="Told to the partner.")],
     office: Annotated[str, typer.Option(help="The office that halts.")] = "duty",
     directive_id: Annotated[str, typer.Option("--id", help="Else made up.")] = "",
-    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    unit: Units = None,
+    kind: Kinds = None,
+    except_kind: OtherKinds = None,
     lasts: Annotated[str, typer.Option(help="At most 24h.")] = "24h",
-    acknowledge: Annotated[
-        list[str] | None, typer.Option(help="A warning, as L17 (repeat).")
-    ] = None,
+    acknowledge: Warnings = None,
     as_json: Json = False,
 ) -> None:
     """Stop at once: one officer, at most 24 hours, lapses by itself."""
@@ -114,51 +130,33 @@ def directive_draft(
     verb: Annotated[str, typer.Option(help="What it does, or: extend, correct, revoke.")],
     office: Annotated[str, typer.Option(help="The office that orders.")],
     reason: Annotated[str, typer.Option(help="Told to the partner.")],
-    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    unit: Units = None,
+    kind: Kinds = None,
+    except_kind: OtherKinds = None,
     to: Annotated[list[str] | None, typer.Option(help="A partner (repeat).")] = None,
     direction: Annotated[str, typer.Option(help="out, in or both.")] = "out",
-    remains_except_kind: Annotated[
-        list[str] | None, typer.Option(help="narrow: all remains but these kinds.")
-    ] = None,
-    condition: Annotated[
-        list[str] | None, typer.Option(help="TEMPLATE:KIND,KIND (repeat).")
-    ] = None,
+    remains_except_kind: Remains = None,
+    condition: Conditions = None,
     purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
     supersedes: Annotated[list[str] | None, typer.Option(help="Ends (repeat).")] = None,
     lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
     review_in: Annotated[str | None, typer.Option(help="A span, as 30d.")] = None,
     legal_basis: Annotated[str, typer.Option(help="What it rests on.")] = "",
     amends: Annotated[str, typer.Option(help="extend, correct: the order.")] = "",
-    acknowledge: Annotated[
-        list[str] | None, typer.Option(help="A warning, as L16 (repeat).")
-    ] = None,
+    acknowledge: Warnings = None,
     more: Annotated[Path | None, typer.Option(help="Further headings, a JSON file.")] = None,
-    internal_reason: Annotated[
-        Path | None, typer.Option(help="A text that stays here; the order has its digest only.")
-    ] = None,
+    internal_reason: Internal = None,
     as_json: Json = False,
 ) -> None:
     """Write a directive that officers can sign."""
-    fields = _more(more) | {
-        "agreement": agreement,
-        "id": directive_id,
-        "verb": verb,
-        "office": office,
-        "reason": reason,
-        "legal_basis": legal_basis,
-        "acknowledged": acknowledge or [],
-        "amends": amends,
-    }
-    if not amends:
+    fields = _more(more) | {"agreement": agreement, "id": directive_id, "verb": verb}
+    fields |= {"office": office, "reason": reason, "legal_basis": legal_basis, "amends": amends}
+    fields["acknowledged"] = acknowledge or []
+    if not amends or unit or kind or except_kind or to or condition or purpose or supersedes:
         scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
-        fields |= {
-            "scope": msgspec.to_builtins(scope),
-            "conditions": [_condition(one, scope) for one in condition or ()],
-            "purposes": purpose or [],
-            "supersedes": supersedes or [],
-        }
+        fields |= {"scope": msgspec.to_builtins(scope), "purposes": purpose or []}
+        fields["conditions"] = [_condition(one, scope) for one in condition or ()]
+        fields["supersedes"] = supersedes or []
     if remains_except_kind:
         fields["remains"] = msgspec.to_builtins(scope_of(except_kind=remains_except_kind))
     if lasts:
@@ -288,6 +286,13 @@ def directive_list(folder: Folder, as_json: Json = False) -> None:
     answer(found, as_json=as_json, words=lambda: table("Directives", columns, rows))
 
 
+#: Fields that have their line, or are the document's own.
+_TOLD = frozenset(
+    """v id agreement agreement_digest issuer office verb exercise scope remains conditions start_ms
+    end_ms review_ms supersedes reason drafted_ms sign_by_ms nonce""".split()
+)
+
+
 def _tell_directive(read: Directive, signatures: int) -> None:
     mark = "EXERCISE " if read.exercise else ""
     print(
@@ -303,6 +308,11 @@ def _tell_directive(read: Directive, signatures: int) -> None:
     print(f"  end       {time_text(read.end_ms)}, review {time_text(read.review_ms)}")
     print(f"  ends      {', '.join(read.supersedes) or 'no other directive'}")
     print(f"  reason    {read.reason}")
+    # The other headings as the document has them: nothing that is signed is left out.
+    for name, value in msgspec.to_builtins(read).items():
+        if name not in _TOLD and value:
+            words = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            print(f"  {name:<9} {words}")
     print(f"  {signatures} signatures, to be signed by {time_text(read.sign_by_ms)}")
 
 

@@ -188,7 +188,7 @@ def _amendment(draft: DirectiveDraft, standing: Standing, said: dict[str, object
         **{
             **given,
             "carries": old.directive.does,
-            "supersedes": (draft.amends,),
+            "supersedes": draft.supersedes or (draft.amends,),
             "amends": None,
             "start_ms": None,
             "start_on": "enactment",

@@ -81,16 +81,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
             words=f"Agreement {agreement.id} is in force and covers kind {handling.kind}.",
         )
     ]
-    if kind is not None and kind.exempt:
-        passed = _passed_by(standing, handling, (sender, recipient))
-        reasons += [
-            Reason(
-                code="exempt",
-                source=f"directive {order.directive.id}",
-                words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
-            )
-            for order in passed
-        ]
+    reasons += _exempted(standing, kind, handling, (sender, recipient))
     reasons += [reason for reason, promise in conditions if promise is not None]
     return Decision(
         outcome="release",
@@ -244,6 +235,21 @@ def _passed_by(standing: Standing, handling: Handling, way: tuple[str, str]) -> 
             for stop in (*order.stops, *order.moderates)
         )
     )
+
+
+def _exempted(
+    standing: Standing, kind: Kind | None, handling: Handling, way: tuple[str, str]
+) -> list[Reason]:
+    if kind is None or not kind.exempt:
+        return []
+    return [
+        Reason(
+            code="exempt",
+            source=f"directive {order.directive.id}",
+            words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
+        )
+        for order in _passed_by(standing, handling, way)
+    ]
 
 
 def _conditions(
