@@ -23,9 +23,10 @@ __all__ = ["check_form", "directive_lint", "tell_findings"]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
-def check_form(directive: Directive) -> None:
-    """Refuse what can be misread as far as it is seen without a node: nobody signs that."""
-    check_lint(directive, Facts(lexicons=lexicons()))
+def check_form(payload: bytes) -> None:
+    """Refuse a directive that can be misread, as far as it is seen without a node: nobody signs
+    that."""
+    check_lint(decode(payload, Directive), Facts(lexicons=lexicons()))
 
 
 @stated

@@ -228,8 +228,7 @@ directive.command("lint")(directive_lint)
 @stated
 def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to a directive, offline; not to one that can be misread."""
-    check_form(decode(envelope_in(file).payload, Directive))
-    envelope = signed_file(file, "directive", key)
+    envelope = signed_file(file, "directive", key, check_form)
     read = decode(envelope.payload, Directive)
     answer(
         {"directive": read.id, "signatures": len(envelope.signatures)},
