@@ -11,6 +11,7 @@ import typer
 
 from detente.errors import Invalid
 from detente.faces.cli_lint import check_form, directive_lint, tell_findings
+from detente.faces.cli_read import directive_card, directive_read_back
 from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, key_in, read_file, signed_file, write_new
 from detente.faces.speak import answer, stated, table, tell
@@ -222,6 +223,8 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
 
 
 directive.command("lint")(directive_lint)
+directive.command("read-back")(directive_read_back)
+directive.command("card")(directive_card)
 
 
 @directive.command("sign")

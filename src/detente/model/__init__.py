@@ -46,6 +46,7 @@ from detente.model.order_parts import (
     Rulings,
     Subjects,
 )
+from detente.model.read_back import ReadBack
 from detente.model.scope import Cell, Choice, Scope, covers, meet, meets, outside_all, without
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "Purpose",
     "PurposeTest",
     "Question",
+    "ReadBack",
     "Referred",
     "Root",
     "Rulings",

@@ -17,8 +17,9 @@ import msgspec
 from detente.errors import Invalid
 from detente.rules.finding import Finding, say
 from detente.rules.lexicon import Lexicon
+from detente.rules.readback import Texts
 
-__all__ = ["LANGUAGES", "Told", "lexicons", "lint_texts", "told"]
+__all__ = ["LANGUAGES", "Told", "lexicons", "lint_texts", "read_back_texts", "told"]
 
 LANGUAGES = ("en", "es")
 
@@ -39,6 +40,12 @@ def _read(use: str, language: str, form: type[T]) -> T:
 def lint_texts(language: str) -> dict[str, dict[str, str]]:
     """The explanation and the remedy of every finding, and the title of every code."""
     return _read("lint", language, dict[str, dict[str, str]])
+
+
+@functools.cache
+def read_back_texts(language: str) -> Texts:
+    """The words of the read-back and of the card."""
+    return _read("readback", language, Texts)
 
 
 @functools.cache
