@@ -35,6 +35,7 @@ ACTS = {
     "clock.set": "the clock of an exercise was set",
     "credential": "a client's credential was made or removed",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
+    "directive.read-back": "an officer read an order back, rightly or not; the words stay outside",
     "directive.sign": "one signature over a directive",
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",

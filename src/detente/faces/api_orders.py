@@ -13,6 +13,7 @@ from detente.errors import Invalid
 from detente.faces.http import read_body
 from detente.gateway.book import Book
 from detente.gateway.draft import DirectiveDraft, draft_directive
+from detente.gateway.reading import take_read_back
 from detente.model import Directive, decode, encode
 from detente.proof import decode as decode_envelope
 from detente.rules.finding import Facts
@@ -37,6 +38,7 @@ class OrderAPI:
         return [
             ("POST", "/api/directives/draft", self.draft),
             ("POST", "/api/directives/lint", self.lint),
+            ("POST", "/api/read-backs", self.read_back),
         ]
 
     async def draft(self, request: Request) -> object:
@@ -66,6 +68,12 @@ class OrderAPI:
         envelope = decode_envelope(await read_body(request.receive, DOCUMENT_BYTES_MAX))
         directive = decode(envelope.payload, Directive)
         return {"findings": self._findings(directive, _language(request))}
+
+    async def read_back(self, request: Request) -> object:
+        """Record what an officer has read back."""
+        return await take_read_back(
+            self._book, await read_body(request.receive, DOCUMENT_BYTES_MAX)
+        )
 
     def _findings(self, directive: Directive, language: str) -> object:
         book = self._book

@@ -262,9 +262,19 @@ def directive_show(
 
 @directive.command()
 @stated
-def enact(folder: Folder, file: File, as_json: Json = False) -> None:
+def enact(
+    folder: Folder,
+    file: File,
+    read_back: Annotated[
+        list[Path] | None, typer.Option("--read-back", help="What an officer read (repeat).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Put it into force. Answers when no covered byte leaves any more."""
-    done = NodeClient(folder).post("/api/directives", read_file(file))
+    client = NodeClient(folder)
+    for read in read_back or ():
+        client.post("/api/read-backs", read_file(read))
+    done = client.post("/api/directives", read_file(file))
     answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
 
 

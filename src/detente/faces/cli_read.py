@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,7 @@ def directive_read_back(
             exercise=read.exercise,
             language=language,
             **{name: getattr(given, name) for name in VALUES},
+            nonce=secrets.token_hex(16),
         )
         use = payload_type("read-back", exercise=read.exercise)
         write_new(out, sign(use, encode(record), [key_in(key)]).encode())

@@ -19,6 +19,7 @@ from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key, newest_ms
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
+from detente.gateway.reading import check_read_here
 from detente.model import Agreement, Charter, Directive, Signer, Withdrawal, decode, encode
 from detente.model import digest as digest_of
 from detente.model.acts import ActName
@@ -211,7 +212,9 @@ class Orders:
         if use == "directive":
             # Only where it is enacted: an order that is in force is in force for whoever checks it.
             facts = Facts(standing=standing, at_ms=standing.at_ms, lexicons=lexicons())
-            check_lint(decode(envelope.payload, Directive), facts)
+            directive = decode(envelope.payload, Directive)
+            check_lint(directive, facts)
+            await check_read_here(self._book, directive, document_digest(envelope), standing)
         if use == "withdrawal":
             self._check_given(decode(envelope.payload, Withdrawal))
         row, cuts = await self._take(

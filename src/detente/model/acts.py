@@ -28,6 +28,7 @@ ActName = Literal[
     "clock.set",
     "credential",
     "directive.effect",
+    "directive.read-back",
     "directive.sign",
     "expire",
     "page",

@@ -241,7 +241,8 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     parties understand besides TLP and statements (``rules.markings``); an item with one of another
     scheme is held. ``pap_max`` is the limit of the Permissible Actions Protocol; without it an
     item that carries one is held. ``second_person``: what is derived from another item (a
-    tear-line) waits until a second person has released it (R38).
+    tear-line) waits until a second person has released it (R38). ``read_back``: an order that lets
+    anything go takes force only when an officer of its issuer has read it back as it is (R5).
     """
 
     v: Literal[1] = 1
@@ -270,6 +271,7 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     tests: tuple[PurposeTest, ...] = ()
     minimisations: tuple[Minimisation, ...] = ()
     second_person: bool = False
+    read_back: bool = False
     onward: Onward | None = None
     oversight: tuple[Oversight, ...] = ()
     notice: Notice | None = None

@@ -30,3 +30,4 @@ class ReadBack(Record, frozen=True, kw_only=True):
     direction: Given
     start: Given
     end: Given
+    nonce: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
