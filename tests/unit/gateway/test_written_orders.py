@@ -9,12 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from detente.errors import Conflict, Invalid, NotAuthorised
+from detente.gateway.book import collection_key
 from detente.gateway.draft import DirectiveDraft, draft_directive
+from detente.gateway.feeds import covered_by
+from detente.gateway.gate import Current
 from detente.gateway.order import Enacted
+from detente.gateway.stopped import stopped_of
 from detente.model import Choice, Directive, Scope
+from detente.rules.standing import DirectiveEffect, fold
 from detente.testing import World
-from detente.testing.parts import AGREEMENT, HOUR_MS
-from tests.unit.gateway.kit import play
+from detente.testing.parts import AGREEMENT, HOUR_MS, collection_of
+from tests.unit.gateway.kit import asking, play
 
 OUT = Scope(direction=Choice.of("out"), kind=Choice.of("VI"))
 TWO, THREE = ("head-1", "head-2"), ("head-1", "head-2", "minister-1")
@@ -146,6 +151,28 @@ def test_moderated_item_waits_for_a_person_and_revocation_lets_the_flow_go(tmp_p
         assert in_force(world) == ["R2"]
         (late,) = await world.publish("B", "VI", "B-NAV")
         assert await state(world, late) == {"queued"}
+
+    play(tmp_path, story, checked=False)
+
+
+def test_review_of_each_item_cuts_what_is_being_sent_and_tells_why_nothing_comes(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        book = world.sites["B"].book
+        for kind in ("VI", "VT"):
+            await world.publish("B", kind, "B-NAV")
+        order = draft(world, "M1", "moderate", review_ms=world.now_ms() + HOUR_MS)
+        act = DirectiveEffect(directive=order, digest="0" * 64, at_ms=world.now_ms())
+        standing = fold([*book.acts(AGREEMENT), act], world.now_ms())
+        current = Current(agreement=AGREEMENT, epoch=9, acts=9, standing=standing)
+        covered = await book.store.read(lambda view: covered_by(view, current, "B"))
+        key = collection_key(AGREEMENT, collection_of("B"))
+        # Of the two handlings that were open towards W, the one under review.
+        assert len(covered[(key, "W")]) == 1
+        told = stopped_of(current, "B", asking(party="W"))
+        assert told is not None
+        assert (told.code, told.directives) == ("feed.moderated", ("M1",))
 
     play(tmp_path, story, checked=False)
 

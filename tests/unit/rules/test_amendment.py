@@ -23,9 +23,10 @@ from detente.model import (
 )
 from detente.rules.amendment import changed_headings
 from detente.rules.authority import check_directive, required_verbs
-from detente.rules.decision import decide
+from detente.rules.decision import decide, likeness
+from detente.rules.releasability import Named
 from detente.rules.standing import Standing, fold
-from tests.unit.rules.kit import directive, effect, handling, opened, signed
+from tests.unit.rules.kit import agreement, directive, effect, handling, opened, signed
 
 AT = 2_000
 HEADS = ("anna-1", "ben")
@@ -225,6 +226,18 @@ def test_review_may_become_a_stop_but_nothing_weaker_without_the_power_to_resume
     )
     verbs = required_verbs(then, standing(first))
     assert verbs == ((new, "resume") if wider else (new,))
+
+
+def test_readers_of_whom_only_one_is_under_review_are_not_decided_as_one() -> None:
+    (one,) = agreement().collections
+    terms = agreement(collections=(msgspec.structs.replace(one, readers=("B", "C")),))
+    scope = msgspec.structs.replace(OUT, party=Choice.of("B"))
+    on = fold([*opened(terms), effect(directive("M1", "moderate", scope=scope), AT)], AT)
+    assert [
+        decide(on, handling("VI"), sender="A", recipient=party).outcome for party in ("B", "C")
+    ] == ["moderate", "release"]
+    alike = {likeness(on, "c", Named(), sender="A", recipient=party) for party in ("B", "C")}
+    assert len(alike) == 2
 
 
 # --- subjects -----------------------------------------------------------------------------------
