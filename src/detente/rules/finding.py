@@ -79,7 +79,18 @@ def values_of(**values: object) -> dict[str, str]:
     }
 
 
+#: Values that are names of closed lists: a reader gets them in their own words. All others are
+#: told as they stand.
+_LISTED = frozenset("act agreed facet facets headings rule ruling verb wanted".split())
+
+
 def say(finding: Finding, texts: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
     """The explanation and the remedy of a finding, from the texts of a language."""
-    said = texts[finding.key]
-    return said["says"].format_map(finding.values), said["remedy"].format_map(finding.values)
+    said, words = texts[finding.key], texts["words"]
+    values = {
+        name: ", ".join(words.get(one, one) for one in value.split(", "))
+        if name in _LISTED
+        else value
+        for name, value in finding.values.items()
+    }
+    return said["says"].format_map(values), said["remedy"].format_map(values)

@@ -7,6 +7,7 @@ only; the place of what is found is told, so that it can be quoted.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -54,6 +55,7 @@ class Lexicon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     no_exercise: Phrases
 
 
+@functools.lru_cache(maxsize=64)
 def plain(text: str) -> str:
     """The text without case and accents, letter for letter: places stay what they are."""
     return "".join(

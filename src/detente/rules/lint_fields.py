@@ -127,7 +127,7 @@ def _items(directive: Directive, facts: Facts) -> Iterator[Finding]:
         agreed = HeldRule(kind=kind.id, then=kind.held, after_ms=kind.expire_after_ms)
         if rule is not None and rule != agreed:
             yield _error(
-                "L09", "differs", "$.held", kind=kind.id, said=rule.then, agreed=agreed.then
+                "L09", "differs", "$.held", kind=kind.id, rule=rule.then, agreed=agreed.then
             )
 
 
