@@ -131,6 +131,7 @@ class Place:
             "reason": "A measurement",
             "scope": {"direction": {"only": ["out"]}},
             "supersedes": ended,
+            "acknowledged": ["L16"],
         }
         if verb != "resume":
             fields["review_ms"] = time.time_ns() // 1_000_000 + 1_000_000_000

@@ -33,7 +33,7 @@ STEPS: list[tuple[int, str, Callable[[Stage], None] | None]] = [
     (2, "i01 published, delivered, traced", story.step_2),
     (3, "a public statement changes nothing", None),
     (4, "the duty officer halts", story.step_4),
-    (5, "a draft from the post's words is refused", None),
+    (5, "a draft from the post's words is refused", story.step_5),
     (6, "D1 suspends, 2 of 3 sign, and supersedes the halt", story.step_6),
     (7, "W is told, and its pull is answered explicitly", story.step_7),
     (8, "another unit and safety of life go on", story.step_8),

@@ -150,6 +150,46 @@ def step_4(stage: Stage) -> None:
     )
 
 
+#: ST1, the statement of hour 0, in the words of this demonstration.
+POST = (
+    "He dado la orden a todos los niveles de la inteligencia de la fuerza pública de suspender el "
+    "envío de comunicaciones y otros tratos con las agencias de seguridad del otro Estado, "
+    "mientras duren los ataques con misiles."
+)
+
+
+def step_5(stage: Stage) -> None:
+    """Hours 1 to 3: the post's words as they are are no order, and cannot be made one."""
+    done = detente("directive", "lint", "--text", POST, "--language", "es", "--json")
+    found = sorted({one["code"] for one in json.loads(done.stdout)["findings"]})
+    wanted = {"L01", "L02", "L06", "L07", "L08", "L09"}
+    stage.expect("the words are refused", got=done.returncode, wanted=2)
+    stage.expect("for what they leave open", got=wanted <= set(found))
+    fields = json.loads(
+        stage.b.draft(
+            agreement="A1",
+            id="D0",
+            verb="suspend",
+            office="head",
+            reason="As was said in public",
+            scope={"direction": {"only": ["out"]}},
+            supersedes=["H1"],
+        )
+    )
+    # What the post does not say is taken out again.
+    said = ("acts", "addressees", "exemptions", "held", "in_transit", "notice", "start_on")
+    bare = {name: value for name, value in fields.items() if name not in said}
+    bare["review_ms"] = stage.zero_ms + 30 * 24 * HOUR_MS
+    payload = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    code = stage.b.refused(
+        "/api/directives", stage.b.sign("directive", payload, "head", "minister")
+    )
+    stage.expect("and signed by two all the same, not enacted", got=code, wanted="directive.lint")
+    in_force = [order["directive"] for order in stage.b.standing()["orders"]]
+    stage.expect("H1 still governs", got=in_force, wanted=["H1"])
+    stage.tell(f"the words give {', '.join(found)}")
+
+
 def step_6(stage: Stage) -> None:
     """Hour 4: D1 with 2 of 3 signatures; it takes over from H1 at one instant."""
     for name in ("i05", "i06", "i07", "i08", "i09", "i10"):

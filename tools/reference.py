@@ -21,7 +21,9 @@ from detente.faces.cli import app
 from detente.model import Agreement
 from detente.model.acts import ActName
 from detente.model.names import Code
+from detente.rules.finding import CODES
 from detente.wire.terms import written_fields
+from detente.wire.texts import LANGUAGES, lint_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "detente"
@@ -41,6 +43,7 @@ ACTS = {
     "derive": "an item was made from another: office, commitment to which and how; in the private "
     "ledger of the node only",
     "directive.effect": "a directive's quorum was met; `at` is the instant that counts",
+    "directive.read-back": "an officer read an order back, rightly or not; the words stay outside",
     "directive.sign": "one signature over a directive",
     "assessment": "what the party thinks of a partner was signed; in its own ledger only",
     "expire": "items that waited were too old and are gone, on the record",
@@ -255,7 +258,30 @@ def configuration() -> str:
     return "\n".join(lines)
 
 
+def lint() -> str:
+    """Every code of the lint, in every language."""
+    lines = [
+        "# Lint\n",
+        "What in a directive can be misread (`detente directive lint`). `{…}` is filled in by the "
+        "case. An error stops signing; a warning stops it until the directive acknowledges the "
+        "code by name.\n",
+    ]
+    for code in CODES:
+        titles = " · ".join(lint_texts(one)[code]["title"] for one in LANGUAGES)
+        lines.append(f"## `{code}`\n\n{titles}\n")
+        for key in lint_texts("en"):
+            if key.startswith(f"{code}."):
+                lines += [
+                    f"- `{key}` ({one}): {lint_texts(one)[key]['says']} "
+                    f"*{lint_texts(one)[key]['remedy']}*"
+                    for one in LANGUAGES
+                ]
+        lines.append("")
+    return "\n".join(lines)
+
+
 PAGES = {
+    "lint.md": lint,
     "commands.md": commands,
     "errors.md": errors,
     "reasons.md": reasons,

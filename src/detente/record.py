@@ -38,7 +38,16 @@ __all__ = ["verify_copy", "write_copy"]
 #: Beyond any file of a copy: about two million documents in its index.
 FILE_BYTES_MAX = 1 << 28
 
-_USES = ("agreement", "assessment", "assurance", "charter", "directive", "receipt", "withdrawal")
+_USES = (
+    "agreement",
+    "assessment",
+    "assurance",
+    "charter",
+    "directive",
+    "read-back",
+    "receipt",
+    "withdrawal",
+)
 
 
 def write_copy(view: View, out: Path, config: Config, agreements: tuple[str, ...]) -> RecordIndex:

@@ -221,6 +221,7 @@ class Scene:
             office="head",
             reason="test",
             scope=SCOPE,
+            acknowledged=["L16"],
             supersedes=[one["directive"] for one in orders],
             review_ms=self.node.client.get("/api/node")["now_ms"] + 10**9,
         )

@@ -41,9 +41,9 @@ SOUND = ("limit=1", "limit=2", "added_after=2020-01-01T00:00:00Z", "match[type]=
          "match[version]=0001-01-01T00:00:00.000Z", "limit=9999999999999999999",
          "added_after=0001-01-01T00:00:00Z", "agreement=lab", "at_ms=9999999999999999")  # fmt: skip
 API = ("node", "standing", "publish", "charters", "charters/H", "agreements", "agreements/lab",
-       "directives", "directives/draft", "assurances", "assurances/draft", "documents/0", "feeds",
-       "holds", "holds/release", "recalls", "trace", "why", "items/open", "peers",
-       "peers/sync", "peers/notify",
+       "directives", "directives/draft", "directives/lint", "read-backs", "assurances",
+       "assurances/draft", "documents/0", "feeds", "holds", "holds/release", "recalls", "trace",
+       "why", "items/open", "peers", "peers/sync", "peers/notify",
        "clients", "clients/nobody", "clock", "derivations")  # fmt: skip
 PEER = ("/peer/v1/acts", "/peer/v1/page", "/peer/v1/receipts", "/peer/v1/notice",
         "/witness/add-checkpoint")  # fmt: skip

@@ -215,6 +215,7 @@ class Run:
             office="head",
             reason="test",
             scope=SCOPE,
+            acknowledged=["L16"],
             supersedes=self._orders(),
             review_ms=self.stage.zero_ms + 10**10,
             **more,

@@ -22,6 +22,7 @@ from detente.errors import Conflict, DetenteError, Invalid, Missing
 from detente.faces.api_clients import ClientAPI
 from detente.faces.api_derive import DeriveAPI
 from detente.faces.api_links import LinkAPI
+from detente.faces.api_orders import OrderAPI
 from detente.faces.api_publish import publication_of
 from detente.faces.api_why import WhyAPI
 from detente.faces.guard import Guard
@@ -31,10 +32,8 @@ from detente.gateway.book import Book
 from detente.gateway.draft import (
     AssessmentDraft,
     AssuranceDraft,
-    DirectiveDraft,
     draft_assessment,
     draft_assurance,
-    draft_directive,
 )
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
@@ -138,7 +137,7 @@ class API:
             ("POST", "/api/agreements", self._agreement),
             ("GET", "/api/agreements", self._agreements),
             ("GET", "/api/agreements/{agreement}", self._agreement_show),
-            ("POST", "/api/directives/draft", self._directive_draft),
+            *OrderAPI(self._parts.book).table(),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
             ("POST", "/api/assessments/draft", self._assessment_draft),
@@ -312,20 +311,6 @@ class API:
         book = self._parts.book
         standing = book.standing(request.path_params["agreement"], book.now_ms())
         return {"digest": standing.agreement_digest, "agreement": standing.agreement}
-
-    async def _directive_draft(self, request: Request) -> object:
-        draft = await _json(request, DirectiveDraft)
-        book = self._parts.book
-        standing = book.standing(draft.agreement, book.now_ms())
-        directive = draft_directive(
-            draft,
-            standing,
-            party=book.me.party,
-            exercise=book.me.exercise,
-            now_ms=book.now_ms(),
-            nonce=secrets.token_hex(16),
-        )
-        return {"payload": encode(directive).decode(), "use": "directive"}
 
     async def _directive(self, request: Request) -> object:
         """Enact; the partners are told afterwards, for a notice never delays force."""

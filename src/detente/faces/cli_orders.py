@@ -10,10 +10,12 @@ import msgspec
 import typer
 
 from detente.errors import Invalid
+from detente.faces.cli_lint import check_form, directive_lint, tell_findings
+from detente.faces.cli_read import directive_card, directive_read_back
 from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, key_in, read_file, signed_file, write_new
 from detente.faces.speak import answer, stated, table, tell
-from detente.model import Choice, Condition, Scope, decode
+from detente.model import Choice, Condition, InternalReason, Scope, decode, digest, encode
 from detente.model.directive import HALT_MS_MAX, Directive
 from detente.proof import sign
 from detente.rules.authority import payload_type
@@ -24,6 +26,24 @@ __all__ = ["assurance", "directive", "halt", "span_ms"]
 Folder = Annotated[Path, typer.Argument(help="The node's folder.", metavar="DIR")]
 File = Annotated[Path, typer.Argument(help="The document.", metavar="FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Units = Annotated[list[str] | None, typer.Option("--unit", help="A unit (repeat).")]
+Kinds = Annotated[list[str] | None, typer.Option("--kind", help="A kind (repeat).")]
+OtherKinds = Annotated[list[str] | None, typer.Option("--except-kind", help="All but (repeat).")]
+Remains = Annotated[
+    list[str] | None,
+    typer.Option("--remains-except-kind", help="narrow: all remains but these kinds."),
+]
+Conditions = Annotated[
+    list[str] | None, typer.Option("--condition", help="TEMPLATE:KIND,KIND (repeat).")
+]
+Warnings = Annotated[
+    list[str] | None,
+    typer.Option("--acknowledge", help="A warning of the lint that is meant, as L16 (repeat)."),
+]
+Internal = Annotated[
+    Path | None,
+    typer.Option("--internal-reason", help="A text that stays here; the order has its digest."),
+]
 Keys = Annotated[list[Path], typer.Option("--key", help="A private key file (repeat).")]
 
 
@@ -70,10 +90,11 @@ def halt(
     reason: Annotated[str, typer.Option(help="Told to the partner.")],
     office: Annotated[str, typer.Option(help="The office that halts.")] = "duty",
     directive_id: Annotated[str, typer.Option("--id", help="Else made up.")] = "",
-    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    unit: Units = None,
+    kind: Kinds = None,
+    except_kind: OtherKinds = None,
     lasts: Annotated[str, typer.Option(help="At most 24h.")] = "24h",
+    acknowledge: Warnings = None,
     as_json: Json = False,
 ) -> None:
     """Stop at once: one officer, at most 24 hours, lapses by itself."""
@@ -88,6 +109,7 @@ def halt(
         "reason": reason,
         "scope": msgspec.to_builtins(scope_of(unit=unit, kind=kind, except_kind=except_kind)),
         "lasts_ms": span_ms(lasts),
+        "acknowledged": acknowledge or [],
     }
     drafted = client.post("/api/directives/draft", msgspec.json.encode(draft))
     exercise = client.get("/api/node")["exercise"]
@@ -106,62 +128,90 @@ def directive_draft(
     out: Annotated[Path, typer.Option("-o", "--out", help="The new file.")],
     agreement: Annotated[str, typer.Option(help="The agreement.")],
     directive_id: Annotated[str, typer.Option("--id", help="Its id, as D1.")],
-    verb: Annotated[str, typer.Option(help="suspend, narrow, condition, resume or halt.")],
+    verb: Annotated[str, typer.Option(help="What it does, or: extend, correct, revoke.")],
     office: Annotated[str, typer.Option(help="The office that orders.")],
     reason: Annotated[str, typer.Option(help="Told to the partner.")],
-    unit: Annotated[list[str] | None, typer.Option(help="A unit (repeat).")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind (repeat).")] = None,
-    except_kind: Annotated[list[str] | None, typer.Option(help="All but (repeat).")] = None,
+    unit: Units = None,
+    kind: Kinds = None,
+    except_kind: OtherKinds = None,
     to: Annotated[list[str] | None, typer.Option(help="A partner (repeat).")] = None,
     direction: Annotated[str, typer.Option(help="out, in or both.")] = "out",
-    remains_except_kind: Annotated[
-        list[str] | None, typer.Option(help="narrow: all remains but these kinds.")
-    ] = None,
-    condition: Annotated[
-        list[str] | None, typer.Option(help="TEMPLATE:KIND,KIND (repeat).")
-    ] = None,
+    remains_except_kind: Remains = None,
+    condition: Conditions = None,
     purpose: Annotated[list[str] | None, typer.Option(help="Only for (repeat).")] = None,
     supersedes: Annotated[list[str] | None, typer.Option(help="Ends (repeat).")] = None,
     lasts: Annotated[str | None, typer.Option(help="A span, as 90d.")] = None,
     review_in: Annotated[str | None, typer.Option(help="A span, as 30d.")] = None,
     legal_basis: Annotated[str, typer.Option(help="What it rests on.")] = "",
+    amends: Annotated[str, typer.Option(help="extend, correct: the order.")] = "",
+    acknowledge: Warnings = None,
+    more: Annotated[Path | None, typer.Option(help="Further headings, a JSON file.")] = None,
+    internal_reason: Internal = None,
     as_json: Json = False,
 ) -> None:
     """Write a directive that officers can sign."""
-    scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
-    fields: dict[str, Any] = {
-        "agreement": agreement,
-        "id": directive_id,
-        "verb": verb,
-        "office": office,
-        "reason": reason,
-        "legal_basis": legal_basis,
-        "scope": msgspec.to_builtins(scope),
-        "conditions": [_condition(one, scope) for one in condition or ()],
-        "purposes": purpose or [],
-        "supersedes": supersedes or [],
-    }
+    fields = _more(more) | {"agreement": agreement, "id": directive_id, "verb": verb}
+    fields |= {"office": office, "reason": reason, "legal_basis": legal_basis, "amends": amends}
+    fields["acknowledged"] = acknowledge or []
+    if not amends or unit or kind or except_kind or to or condition or purpose or supersedes:
+        scope = scope_of(unit=unit, kind=kind, except_kind=except_kind, to=to, direction=direction)
+        fields |= {"scope": msgspec.to_builtins(scope), "purposes": purpose or []}
+        fields["conditions"] = [_condition(one, scope) for one in condition or ()]
+        fields["supersedes"] = supersedes or []
     if remains_except_kind:
         fields["remains"] = msgspec.to_builtins(scope_of(except_kind=remains_except_kind))
     if lasts:
         fields["lasts_ms"] = span_ms(lasts)
-    _write_draft(NodeClient(folder), fields, out, review_in)
+    client = NodeClient(folder)
+    if internal_reason:
+        fields["reason_internal"] = _write_internal(client, internal_reason, directive_id, out)
+    found = _write_draft(client, fields, out, review_in)
+    tell_findings(found)
     answer(
-        {"file": str(out)},
+        {"file": str(out), "findings": found},
         as_json=as_json,
         words=lambda: tell(f"Written to {out}; sign it with `detente directive sign`."),
     )
 
 
+def _more(path: Path | None) -> dict[str, Any]:
+    """Headings for which there is no option, as the API takes them."""
+    if path is None:
+        return {}
+    try:
+        return msgspec.json.decode(read_file(path), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Invalid("cli.more", f"Expected a JSON object in {path}: {error}.") from error
+
+
+def _write_internal(client: NodeClient, path: Path, directive_id: str, out: Path) -> str:
+    """Write the internal reason as a document beside the draft; its digest goes into the order."""
+    try:
+        text = read_file(path).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid("cli.text", f"Expected UTF-8 text in {path}, got other bytes.") from error
+    kept = InternalReason(
+        directive=directive_id,
+        issuer=client.get("/api/node")["party"],
+        text=text,
+        salt=secrets.token_hex(32),
+    )
+    data = encode(kept)
+    write_new(out.with_suffix(".internal.json"), data, private=True)
+    return digest(data)
+
+
 def _write_draft(
     client: NodeClient, fields: dict[str, Any], out: Path, review_in: str | None
-) -> None:
+) -> list[dict[str, Any]]:
+    """Write the draft, and tell what can still be misread in it."""
     node = client.get("/api/node")
     if review_in:
         fields["review_ms"] = node["now_ms"] + span_ms(review_in)
     drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
     kind_of = payload_type("directive", exercise=node["exercise"])
     write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
+    return list(drafted["findings"])
 
 
 def _condition(text: str, scope: Scope) -> dict[str, Any]:
@@ -172,11 +222,16 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
     return msgspec.to_builtins(Condition(template=template, scope=named))  # type: ignore[no-any-return]  # a struct becomes a dict
 
 
+directive.command("lint")(directive_lint)
+directive.command("read-back")(directive_read_back)
+directive.command("card")(directive_card)
+
+
 @directive.command("sign")
 @stated
 def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
-    """Add signatures to a directive, offline."""
-    envelope = signed_file(file, "directive", key)
+    """Add signatures to a directive, offline; not to one that can be misread."""
+    envelope = signed_file(file, "directive", key, check_form)
     read = decode(envelope.payload, Directive)
     answer(
         {"directive": read.id, "signatures": len(envelope.signatures)},
@@ -187,18 +242,39 @@ def directive_sign(file: File, key: Keys, as_json: Json = False) -> None:
 
 @directive.command("show")
 @stated
-def directive_show(file: File, as_json: Json = False) -> None:
+def directive_show(
+    file: File,
+    internal: Annotated[
+        Path | None, typer.Option(help="Its internal reason: is it the one that was bound?")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """What a directive says, from its fields alone."""
     envelope = envelope_in(file)
     read = decode(envelope.payload, Directive)
+    if internal is not None and digest(read_file(internal)) != read.reason_internal:
+        raise Invalid(
+            "directive.internal",
+            f"Expected the internal reason with digest {read.reason_internal}, got another.",
+        )
     answer(read, as_json=as_json, words=lambda: _tell_directive(read, len(envelope.signatures)))
 
 
 @directive.command()
 @stated
-def enact(folder: Folder, file: File, as_json: Json = False) -> None:
+def enact(
+    folder: Folder,
+    file: File,
+    read_back: Annotated[
+        list[Path] | None, typer.Option("--read-back", help="What an officer read (repeat).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Put it into force. Answers when no covered byte leaves any more."""
-    done = NodeClient(folder).post("/api/directives", read_file(file))
+    client = NodeClient(folder)
+    for read in read_back or ():
+        client.post("/api/read-backs", read_file(read))
+    done = client.post("/api/directives", read_file(file))
     answer(done, as_json=as_json, words=lambda: _tell_enacted(done))
 
 
@@ -222,6 +298,13 @@ def directive_list(folder: Folder, as_json: Json = False) -> None:
     answer(found, as_json=as_json, words=lambda: table("Directives", columns, rows))
 
 
+#: Fields that have their line, or are the document's own.
+_TOLD = frozenset(
+    """v id agreement agreement_digest issuer office verb exercise scope remains conditions start_ms
+    end_ms review_ms supersedes reason drafted_ms sign_by_ms nonce""".split()
+)
+
+
 def _tell_directive(read: Directive, signatures: int) -> None:
     mark = "EXERCISE " if read.exercise else ""
     print(
@@ -237,6 +320,11 @@ def _tell_directive(read: Directive, signatures: int) -> None:
     print(f"  end       {time_text(read.end_ms)}, review {time_text(read.review_ms)}")
     print(f"  ends      {', '.join(read.supersedes) or 'no other directive'}")
     print(f"  reason    {read.reason}")
+    # The other headings as the document has them: nothing that is signed is left out.
+    for name, value in msgspec.to_builtins(read).items():
+        if name not in _TOLD and value:
+            words = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            print(f"  {name:<9} {words}")
     print(f"  {signatures} signatures, to be signed by {time_text(read.sign_by_ms)}")
 
 

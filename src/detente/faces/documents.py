@@ -9,6 +9,7 @@ import base64
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -178,9 +179,12 @@ def key_in(path: Path) -> Ed25519Signer | P256Signer:
         ) from error
 
 
-def signed_file(path: Path, use: str, keys: list[Path]) -> Envelope:
+def signed_file(
+    path: Path, use: str, keys: list[Path], check: Callable[[bytes], None] | None = None
+) -> Envelope:
     """Add a signature by each key to the document in a file, in place. What is no document of
-    this use is refused: who means to sign a charter must not sign an order."""
+    this use is refused: who means to sign a charter must not sign an order; so is what ``check``
+    refuses of the payload."""
     envelope = envelope_in(path)
     expected = [payload_type(use, exercise=exercise) for exercise in (False, True)]
     if envelope.payload_type not in expected:
@@ -191,6 +195,8 @@ def signed_file(path: Path, use: str, keys: list[Path]) -> Envelope:
         )
     # What is signed is read first: a payload that is not canonical is refused unsigned.
     canonical(msgspec.json.decode(envelope.payload))
+    if check is not None:
+        check(envelope.payload)
     for key in keys:
         envelope = add_signature(envelope, key_in(key))
     write_new(path, envelope.encode(), replace=True)

@@ -148,7 +148,8 @@ def _handlings(view: View, key: str) -> dict[int, Handling]:
 
 
 def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], frozenset[int]]:
-    """For each feed: the handlings that it released and the new standing does not."""
+    """For each feed: the handlings that it released and the new standing does not; also those of
+    which it had released every item, and now a person decides each."""
     found: dict[tuple[str, str], frozenset[int]] = {}
     decided = Decided(current, own)
     handlings: dict[str, dict[int, Handling]] = {}
@@ -164,7 +165,7 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
             same[place] = frozenset(
                 number
                 for number, outcome in decode_feed(row.value).outcomes
-                if outcome in _READABLE and after.get(number) not in _READABLE
+                if outcome in _READABLE and after.get(number) not in ("release", outcome)
             )
         if same[place]:
             found[(key, row.party)] = same[place]

@@ -19,7 +19,8 @@ from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key, newest_ms
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
-from detente.model import Agreement, Charter, Signer, Withdrawal, decode, encode
+from detente.gateway.reading import check_read_here
+from detente.model import Agreement, Charter, Directive, Signer, Withdrawal, decode, encode
 from detente.model import digest as digest_of
 from detente.model.acts import ActName
 from detente.model.names import Record
@@ -35,7 +36,10 @@ from detente.rules.authority import (
     document_digest,
     keys_of,
 )
+from detente.rules.finding import Facts
+from detente.rules.lint import check_lint
 from detente.rules.standing import AssuranceGiven, AssuranceWithdrawn, CharterSet, Standing
+from detente.wire.texts import lexicons
 
 __all__ = ["ACT_OF_USE", "Enacted", "Orders", "PeerAct"]
 
@@ -205,6 +209,12 @@ class Orders:
                 hint="Each side enacts its own orders on its own gateway.",
             )
         check_new(use, (party, name), self._book.acts(agreement))
+        if use == "directive":
+            # Only where it is enacted: an order that is in force is in force for whoever checks it.
+            facts = Facts(standing=standing, at_ms=standing.at_ms, lexicons=lexicons())
+            directive = decode(envelope.payload, Directive)
+            check_lint(directive, facts)
+            await check_read_here(self._book, directive, document_digest(envelope), standing)
         if use == "withdrawal":
             self._check_given(decode(envelope.payload, Withdrawal))
         row, cuts = await self._take(

@@ -58,6 +58,19 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
             until_ms=_until(stopping),
             contact=contact,
         )
+    reviewed = [
+        order for order in standing.orders if _touches(terms, order, order.moderates, own, flow)
+    ]
+    if reviewed:
+        names = ", ".join(order.directive.id for order in reviewed)
+        return Stopped(
+            code="feed.moderated",
+            words=f"Items of this feed are reviewed one by one under directive {names}.",
+            directives=tuple(order.directive.id for order in reviewed),
+            since_ms=min(order.since_ms for order in reviewed),
+            until_ms=_until(reviewed),
+            contact=contact,
+        )
     waiting = [order for order in standing.orders if _waits(terms, standing, order, (own, flow))]
     if waiting:
         names = ", ".join(order.directive.id for order in waiting)

@@ -29,6 +29,7 @@ ActName = Literal[
     "credential",
     "derive",
     "directive.effect",
+    "directive.read-back",
     "directive.sign",
     "expire",
     "minimise",

@@ -33,7 +33,7 @@ __all__ = [
     "Collection",
     "Contact",
     "Country",
-    "Delegation",
+    "StandIn",
     "ExcludedUse",
     "Held",
     "Kind",
@@ -51,10 +51,19 @@ __all__ = [
 ]
 
 #: What an office may do. ``agree`` signs agreements, ``assess`` signs what its party thinks of a
-#: partner, ``assure`` gives assurances, ``review`` decides single held items; the others are the
-#: verbs of directives.
+#: partner, ``assure`` gives assurances, ``review`` decides single held items; the others are what
+#: directives do: who extends or corrects an order has its power, who revokes has that to resume.
 Verb = Literal[
-    "agree", "assess", "assure", "condition", "halt", "narrow", "resume", "review", "suspend"
+    "agree",
+    "assess",
+    "assure",
+    "condition",
+    "halt",
+    "moderate",
+    "narrow",
+    "resume",
+    "review",
+    "suspend",
 ]
 #: What becomes of a kind that was held when the flow resumes (R25, R27). What is returned goes back
 #: to the unit that published it: it is not given, and must be published anew.
@@ -230,7 +239,7 @@ class Power(Record, frozen=True, kw_only=True):
     until_ms: Millis | None = None
 
 
-class Delegation(Record, frozen=True, kw_only=True):
+class StandIn(Record, frozen=True, kw_only=True):
     """From ``from_ms`` until ``until_ms`` holders of ``to`` may sign for ``office`` what these
     verbs say, as if they sat there: a duty roster that the partners have agreed to (R14)."""
 
@@ -250,7 +259,8 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     parties understand besides TLP and statements (``rules.markings``); an item with one of another
     scheme is held. ``pap_max`` is the limit of the Permissible Actions Protocol; without it an
     item that carries one is held. ``second_person``: what is derived from another item (a
-    tear-line) waits until a second person has released it (R38).
+    tear-line) waits until a second person has released it (R38). ``read_back``: an order that lets
+    anything go takes force only when an officer of its issuer has read it back as it is (R5).
     """
 
     v: Literal[1] = 1
@@ -279,11 +289,12 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     tests: tuple[PurposeTest, ...] = ()
     minimisations: tuple[Minimisation, ...] = ()
     second_person: bool = False
+    read_back: bool = False
     onward: Onward | None = None
     oversight: tuple[Oversight, ...] = ()
     notice: Notice | None = None
     powers: tuple[Power, ...]
-    delegations: tuple[Delegation, ...] = ()
+    delegations: tuple[StandIn, ...] = ()
     from_ms: Millis
     until_ms: Millis
     review_ms: Millis

@@ -31,7 +31,9 @@ from detente.model import (
 )
 from detente.model.scope import ANY, DIMENSIONS
 from detente.proof import Envelope, PublicKey, signers
+from detente.rules.amendment import check_amendment
 from detente.rules.standing import Order, Standing
+from detente.rules.subjects import check_subjects
 from detente.rules.widening import check_whole, widens
 
 __all__ = [
@@ -408,11 +410,16 @@ def _check_known(code: str, value: str, known: Collection[str], path: str) -> No
 
 
 def required_verbs(directive: Directive, standing: Standing) -> tuple[str, ...]:
-    """The powers a directive needs: that of its verb, and ``resume`` wherever it widens."""
-    verbs = [str(directive.verb)]
-    if directive.verb != "resume" and widens(directive, standing):
-        verbs.append("resume")
-    return tuple(verbs)
+    """The powers a directive needs: that of what it does, and ``resume`` wherever it widens. A
+    revocation does nothing but end orders, which is to resume."""
+    verb = _power_of(directive)
+    if verb != "resume" and widens(directive, standing):
+        return (verb, "resume")
+    return (verb,)
+
+
+def _power_of(directive: Directive) -> str:
+    return "resume" if directive.does == "revoke" else directive.does
 
 
 def check_directive(
@@ -429,6 +436,7 @@ def check_directive(
     _check_window(directive, at_ms)
     _check_directive_form(directive, agreement)
     _check_supersedes(directive, standing)
+    check_amendment(directive, standing)
     _check_span(directive, standing, at_ms)
     signed = signers(envelope, keys_of(charter).values())
     for verb in required_verbs(directive, standing):
@@ -442,7 +450,7 @@ def check_directive(
                 f"{'none' if directive.end_ms is None else directive.end_ms - start}.",
                 path="$.end_ms",
             )
-    _check_office(agreement, charter, (directive.verb, directive.office), signed, at_ms)
+    _check_office(agreement, charter, (_power_of(directive), directive.office), signed, at_ms)
     return directive, signed
 
 
@@ -491,22 +499,31 @@ def _check_directive_form(directive: Directive, agreement: Agreement) -> None:
         "narrow": directive.remains is not None,
         "condition": bool(directive.conditions),
         "resume": bool(directive.supersedes),
+        "revoke": bool(directive.supersedes),
     }
-    if not needs.get(directive.verb, True):
-        field = {"narrow": "remains", "condition": "conditions", "resume": "supersedes"}
+    if not needs.get(directive.does, True):
+        field = {"narrow": "remains", "condition": "conditions"}.get(directive.does, "supersedes")
         raise Invalid(
             "directive.incomplete",
-            f"Expected {field[directive.verb]} with {directive.verb}, got none.",
-            path=f"$.{field[directive.verb]}",
+            f"Expected {field} with {directive.does}, got none.",
+            path=f"$.{field}",
         )
-    if directive.remains is not None and directive.verb != "narrow":
+    if directive.remains is not None and directive.does != "narrow":
         raise Invalid("directive.remains", "Expected `remains` only with narrow.", path="$.remains")
-    if directive.conditions and directive.verb in ("halt", "suspend", "narrow"):
+    if directive.conditions and directive.does not in ("condition", "resume"):
         raise Invalid(
             "directive.conditions",
-            f"Expected no conditions with {directive.verb}, got {len(directive.conditions)}.",
+            f"Expected no conditions with {directive.does}, got {len(directive.conditions)}.",
             path="$.conditions",
         )
+    if directive.purposes and directive.does == "revoke":
+        raise Invalid(
+            "directive.revoke",
+            "Expected a revocation that only ends orders, got purposes.",
+            hint="To let a flow go on for some purposes only, resume it for them.",
+            path="$.purposes",
+        )
+    check_subjects(directive.subjects)
     scopes = [("$.scope", directive.scope)]
     scopes += [("$.remains", directive.remains)] if directive.remains else []
     scopes += [("$.conditions", condition.scope) for condition in directive.conditions]
@@ -566,7 +583,7 @@ def _check_supersedes(directive: Directive, standing: Standing) -> None:
     for old_id in directive.supersedes:
         old = standing.order(directive.issuer, old_id)
         if old is not None:
-            if directive.verb in ("condition", "resume"):
+            if directive.does in ("condition", "moderate", "resume", "revoke"):
                 check_whole(directive, old)
             continue
         others = {o.directive.issuer for o in standing.orders if o.directive.id == old_id}
@@ -595,15 +612,20 @@ def _check_span(directive: Directive, standing: Standing, at_ms: int) -> None:
     start = max(at_ms, directive.start_ms or 0)
     if directive.end_ms is not None and directive.end_ms <= start:
         raise Invalid("directive.end", "Expected an end after the start.", path="$.end_ms")
-    if directive.verb == "halt":
+    if directive.does == "halt":
         if directive.end_ms is None or directive.end_ms - start > HALT_MS_MAX:
             raise Invalid(
                 "directive.halt-span",
                 f"Expected an end within {HALT_MS_MAX} ms, got {directive.end_ms}.",
                 path="$.end_ms",
             )
-        _check_halt_once(directive, standing)
-    elif directive.verb != "resume" and directive.end_ms is None and directive.review_ms is None:
+        if directive.verb == "halt":
+            _check_halt_once(directive, standing)
+    elif (
+        directive.does not in ("resume", "revoke")
+        and directive.end_ms is None
+        and directive.review_ms is None
+    ):
         raise Invalid(
             "directive.no-end",
             "Expected an end or a review date, got neither.",
@@ -617,7 +639,7 @@ def _check_halt_once(directive: Directive, standing: Standing) -> None:
     order in between (R8)."""
     earlier = (*standing.past, *standing.orders, *standing.coming)
     mine = [order for order in earlier if order.directive.issuer == directive.issuer]
-    if mine and max(mine, key=lambda o: o.since_ms).directive.verb == "halt":
+    if mine and max(mine, key=lambda o: o.since_ms).directive.does == "halt":
         raise NotAuthorised(
             "directive.halt-again",
             "Expected a quorum's order after the last halt, got another halt.",

@@ -64,6 +64,8 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
     holds += _unassessed(standing, agreement, kind, (sender, recipient)) if kind else ()
     stops = _stopping(standing, agreement, handling, (sender, recipient))
     holds += tuple(_stop_reason(order) for order in stops)
+    moderators = _moderating(standing, agreement, handling, (sender, recipient))
+    holds += tuple(_review_reason(order) for order in moderators)
     conditions = _conditions(standing, handling, (sender, recipient))
     missing = tuple(reason for reason, promise in conditions if promise is None)
     if holds or missing:
@@ -71,7 +73,7 @@ def decide(standing: Standing, handling: Handling, *, sender: str, recipient: st
         return Decision(
             outcome="moderate" if all(one.review for one in against) else "hold",
             reasons=against,
-            orders=tuple(order.directive.id for order in stops),
+            orders=tuple(dict.fromkeys(one.directive.id for one in (*stops, *moderators))),
         )
     return _released(standing, agreement, handling, (sender, recipient), conditions)
 
@@ -92,15 +94,7 @@ def _released(
         )
     ]
     kind = agreement.kind(handling.kind)
-    if kind is not None and kind.exempt:
-        reasons += [
-            Reason(
-                code="exempt",
-                source=f"directive {order.directive.id}",
-                words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
-            )
-            for order in _passed_by(standing, handling, way)
-        ]
+    reasons += _exempted(standing, kind, handling, way)
     reasons += [reason for reason, _ in conditions]
     return Decision(
         outcome="release",
@@ -134,7 +128,7 @@ def likeness(
         tuple(
             (
                 order.directive.issuer == recipient,
-                tuple(box.party.has(recipient) for box in order.stops),
+                tuple(box.party.has(recipient) for box in (*order.stops, *order.moderates)),
                 tuple(one.scope.party.has(recipient) for one in order.conditions),
             )
             for order in standing.orders
@@ -314,6 +308,25 @@ def _stopping(
     )
 
 
+def _moderating(
+    standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str]
+) -> tuple[Order, ...]:
+    """Orders under which a person decides each item of this handling. What is exempt passes them as
+    it passes a stop (R28)."""
+    kind = agreement.kind(handling.kind)
+    exempt = kind is not None and kind.exempt
+    return tuple(
+        order
+        for order in standing.orders
+        if any(
+            covers(box, cell)
+            for cell in _seen_by(order, handling, way)
+            for box in order.moderates
+            if not exempt or order.directive.scope.kind.names(handling.kind)
+        )
+    )
+
+
 def _passed_by(standing: Standing, handling: Handling, way: tuple[str, str]) -> tuple[Order, ...]:
     """Orders that would stop the item if it were of another kind: what it is exempt from."""
     return tuple(
@@ -322,9 +335,24 @@ def _passed_by(standing: Standing, handling: Handling, way: tuple[str, str]) -> 
         if any(
             covers(replace(stop, kind=ANY), cell)
             for cell in _seen_by(order, handling, way)
-            for stop in order.stops
+            for stop in (*order.stops, *order.moderates)
         )
     )
+
+
+def _exempted(
+    standing: Standing, kind: Kind | None, handling: Handling, way: tuple[str, str]
+) -> list[Reason]:
+    if kind is None or not kind.exempt:
+        return []
+    return [
+        Reason(
+            code="exempt",
+            source=f"directive {order.directive.id}",
+            words=f"Exempt: {kind.title}; {order.directive.id} stops other kinds.",
+        )
+        for order in _passed_by(standing, handling, way)
+    ]
 
 
 def _conditions(
@@ -451,4 +479,15 @@ def _stop_reason(order: Order) -> Reason:
         source=f"directive {directive.id}",
         words=f"Stopped by {directive.issuer} ({directive.verb} {directive.id}).",
         remedy=f"{directive.issuer} resumes by an order that supersedes {directive.id}{itself}.",
+    )
+
+
+def _review_reason(order: Order) -> Reason:
+    directive = order.directive
+    return Reason(
+        code="directive.moderated",
+        source=f"directive {directive.id}",
+        words=f"{directive.issuer} has each item reviewed ({directive.verb} {directive.id}).",
+        remedy="An office with the power to review releases this item.",
+        review=True,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from detente.model import Agreement, Delegation, Kind, KindRule, Minimisation, PurposeTest
+from detente.model import Agreement, Kind, KindRule, Minimisation, PurposeTest, StandIn
 from detente.rules.difference import Difference, Effect, by_order, by_set, neither, note
 from detente.rules.grade import worse_than
 from detente.rules.markings import TLP_LEVELS
@@ -427,7 +427,7 @@ def _delegations(old: Agreement, new: Agreement) -> Iterator[Difference]:
             yield note("$.delegations", f"{words} is gone.", widens=verb in _STOPS)
 
 
-def _standing_in(one: Delegation, verb: str) -> str:
+def _standing_in(one: StandIn, verb: str) -> str:
     span = f"from {time_text(one.from_ms)} until {time_text(one.until_ms)}"
     return f"{one.to} of {one.party} for {one.office} to {verb}, {span}"
 

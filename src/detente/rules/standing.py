@@ -44,6 +44,7 @@ __all__ = [
     "conditions_of",
     "fold",
     "fold_named",
+    "moderates_of",
     "stops_of",
 ]
 
@@ -109,8 +110,9 @@ Act = (
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A directive with its span of force, end excluded; ``until_ms`` None: until further act.
 
-    ``stops`` and the scopes of ``conditions`` hold for every way in which an item can leave, also
-    where the directive names only some: what is stopped one way must not leave another.
+    ``stops``, ``moderates`` and the scopes of ``conditions`` hold for every way in which an item
+    can leave, also where the directive names only some: what is stopped one way must not leave
+    another.
     """
 
     directive: Directive
@@ -119,6 +121,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int | None
     stops: tuple[Scope, ...]
     conditions: tuple[Condition, ...]
+    moderates: tuple[Scope, ...] = ()
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,14 +182,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 def stops_of(directive: Directive) -> tuple[Scope, ...]:
     """The boxes of cells that a directive stops outright while it is in force."""
-    if directive.verb in ("halt", "suspend"):
+    if directive.does in ("halt", "suspend"):
         return (directive.scope,)
-    if directive.verb == "narrow":
+    if directive.does == "narrow":
         return without(directive.scope, directive.remains) if directive.remains else ()
     if directive.purposes:
         # The flow goes on for the stated purposes only; every other purpose stays stopped.
         return without(directive.scope, Scope(purpose=Choice.of(*directive.purposes)))
     return ()
+
+
+def moderates_of(directive: Directive) -> tuple[Scope, ...]:
+    """The boxes of cells that a directive lets pass item by item, each by a person's decision."""
+    return (directive.scope,) if directive.does == "moderate" else ()
 
 
 def conditions_of(directive: Directive) -> tuple[Condition, ...]:
@@ -301,6 +309,7 @@ def _orders(effects: list[DirectiveEffect]) -> list[Order]:
                     replace(one, scope=replace(one.scope, act=ANY))
                     for one in conditions_of(directive)
                 ),
+                moderates=tuple(replace(box, act=ANY) for box in moderates_of(directive)),
             )
         )
     return orders

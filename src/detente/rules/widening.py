@@ -9,9 +9,13 @@ from collections.abc import Iterable
 
 from detente.errors import Invalid
 from detente.model import Choice, Directive, Scope, outside_all, without
-from detente.rules.standing import Order, Standing, conditions_of, stops_of
+from detente.rules.standing import Order, Standing, conditions_of, moderates_of, stops_of
 
 __all__ = ["check_whole", "widens"]
+
+#: Under this name the review of single items stands among the templates of conditions: like a
+#: condition it may become a stop or stay, and nothing else. No template is called so.
+_REVIEW = ""
 
 
 def widens(directive: Directive, standing: Standing) -> bool:
@@ -35,7 +39,7 @@ def widens(directive: Directive, standing: Standing) -> bool:
             if outside_all((scope,), stops + same):
                 return True
         # Whoever ends a stop sooner opens it: one without an end outlasts every end.
-        if old.directive.verb != "halt" and _ends_before(directive.end_ms, old.until_ms):
+        if old.directive.does != "halt" and _ends_before(directive.end_ms, old.until_ms):
             return True
     return False
 
@@ -43,8 +47,8 @@ def widens(directive: Directive, standing: Standing) -> bool:
 def _held_by(
     directive: Directive, standing: Standing
 ) -> tuple[tuple[Scope, ...], tuple[tuple[str, Scope], ...]]:
-    """What a directive really stops, and what it lets pass under which template: its boxes
-    without the exempt kinds that it does not name."""
+    """What a directive really stops, and what it lets pass under which template or by review: its
+    boxes without the exempt kinds that it does not name."""
     kinds = standing.agreement.kinds if standing.agreement else ()
     exempt = [kind.id for kind in kinds if kind.exempt]
 
@@ -59,6 +63,9 @@ def _held_by(
         for one in conditions_of(directive)
         for part in held((one.scope,), one.scope.kind)
     )
+    conditions += tuple(
+        (_REVIEW, part) for part in held(moderates_of(directive), directive.scope.kind)
+    )
     return held(stops_of(directive), directive.scope.kind), conditions
 
 
@@ -69,7 +76,7 @@ def _ends_before(end_ms: int | None, until_ms: int | None) -> bool:
 def check_whole(directive: Directive, old: Order) -> None:
     """What lets flow again must speak of all that it ends: else its words would say less than
     what happens, for an order that is superseded is over as a whole."""
-    ended = (*old.stops, *(one.scope for one in old.conditions))
+    ended = (*old.stops, *old.moderates, *(one.scope for one in old.conditions))
     if outside_all(ended, (directive.scope,)):
         raise Invalid(
             "directive.part",

@@ -171,7 +171,7 @@ def stix_bytes(party: str, number: int) -> bytes:
 def _powers_of(party: str) -> list[Power]:
     powers: list[tuple[tuple[Verb, ...], tuple[str, ...], int, tuple[str, ...], int | None]] = [
         (("halt",), ("duty",), 1, (), DAY_MS),
-        (("condition", "narrow", "suspend"), ("head",), 2, (), None),
+        (("condition", "moderate", "narrow", "suspend"), ("head",), 2, (), None),
         (("resume",), ("head", "minister"), 3, ("minister",), None),
         (("agree", "assure", "review"), ("head",), 1, (), None),
     ]

@@ -139,6 +139,8 @@ class World(Rows):
             start_ms=start,
             end_ms=end,
             review_ms=None if said.verb == "resume" else now + 30 * DAY_MS,
+            # Histories stop everything, and what is exempt, on purpose.
+            acknowledged=("L16", "L17"),
         )
         standing = self.sites[said.issuer].book.standing(AGREEMENT, now)
         return draft_directive(

@@ -141,6 +141,7 @@ class Site:
             office="head",
             reason="test",
             scope=scope,
+            acknowledged=("L16", "L17"),
             review_ms=book.now_ms() + 1_000_000,
             **fields,
         )

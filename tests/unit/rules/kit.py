@@ -87,7 +87,7 @@ def charter(party: str, *, version: int = 1, expires_ms: int = UNTIL) -> Charter
 
 POWERS = (
     (("halt",), ("duty",), 1, (), DAY),
-    (("suspend", "narrow", "condition"), ("head",), 2, (), None),
+    (("suspend", "narrow", "condition", "moderate"), ("head",), 2, (), None),
     (("resume",), ("head", "minister"), 3, ("minister",), None),
     (("agree", "assure", "review"), ("head",), 1, (), None),
 )

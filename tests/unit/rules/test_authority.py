@@ -13,11 +13,11 @@ from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
 from detente.model import (
     Choice,
     Condition,
-    Delegation,
     Directive,
     Power,
     Root,
     Scope,
+    StandIn,
     digest,
     encode,
 )
@@ -153,7 +153,7 @@ def test_one_person_does_not_stand_for_two_named_offices(names: tuple[str, ...],
 def test_who_stands_in_for_an_office_signs_for_it_as_long_and_for_what_is_delegated(
     office: str, names: tuple[str, ...], at_ms: int, code: str
 ) -> None:
-    one = Delegation(
+    one = StandIn(
         party="A", office="head", to="duty", verbs=("suspend",), from_ms=AT, until_ms=AT + 10
     )
     terms = agreement(delegations=(one,))

@@ -284,7 +284,7 @@ def histories(draw: st.DrawFn) -> list[object]:
     acts: list[object] = []
     for number in range(draw(st.integers(0, 4))):
         issuer, scope = draw(st.sampled_from(PARTIES)), draw(scopes)
-        verb = draw(st.sampled_from(["suspend", "condition", "narrow"]))
+        verb = draw(st.sampled_from(["suspend", "condition", "moderate", "narrow"]))
         more: dict[str, object] = {}
         if verb == "condition":
             more["conditions"] = (Condition(template="AS", scope=draw(scopes)),)

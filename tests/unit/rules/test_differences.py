@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from detente.model import (
     Agreement,
-    Delegation,
     KindRule,
     Minimisation,
     Oversight,
@@ -18,6 +17,7 @@ from detente.model import (
     Purpose,
     PurposeTest,
     Question,
+    StandIn,
     Step,
 )
 from detente.rules.differences import differences
@@ -78,9 +78,7 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {},
         {
             "delegations": (
-                Delegation(
-                    party="A", office="head", to="deputy", verbs=("resume",), until_ms=9_000
-                ),
+                StandIn(party="A", office="head", to="deputy", verbs=("resume",), until_ms=9_000),
             )
         },
     ),
@@ -89,9 +87,7 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "1970-01-01T00:00:09.000Z is gone",
         {
             "delegations": (
-                Delegation(
-                    party="A", office="head", to="deputy", verbs=("suspend",), until_ms=9_000
-                ),
+                StandIn(party="A", office="head", to="deputy", verbs=("suspend",), until_ms=9_000),
             )
         },
         {},

@@ -17,7 +17,6 @@ from detente.model import (
     Charter,
     Collection,
     Contact,
-    Delegation,
     ExcludedUse,
     Kind,
     KindRule,
@@ -31,6 +30,7 @@ from detente.model import (
     Purpose,
     PurposeTest,
     Question,
+    StandIn,
     Step,
 )
 from detente.rules import gaps as gaps_module
@@ -119,7 +119,7 @@ def power(**fields: Any) -> dict[str, Any]:
 
 
 def stand_in(**fields: Any) -> dict[str, Any]:
-    one = Delegation(party="A", office="head", to="duty", verbs=(), until_ms=5)
+    one = StandIn(party="A", office="head", to="duty", verbs=(), until_ms=5)
     return {"delegations": (replace(one, **fields),)}
 
 

@@ -16,7 +16,6 @@ from detente.model import (
     AssuranceTemplate,
     Collection,
     Contact,
-    Delegation,
     ExcludedUse,
     Kind,
     KindRule,
@@ -30,6 +29,7 @@ from detente.model import (
     Purpose,
     PurposeTest,
     Question,
+    StandIn,
     Step,
 )
 from detente.rules.words import span_text, time_text
@@ -133,7 +133,7 @@ FULL = Agreement(
         ),
     ),
     delegations=(
-        Delegation(
+        StandIn(
             party="B",
             office="duty",
             to="deputy",
