@@ -108,6 +108,7 @@ def _limits(agreement: Agreement) -> str:
         (agreement.purpose_required, "purpose required"),
         (agreement.grade_required, "grade required"),
         (agreement.grades, f"grades that count: {_few(agreement.grades)}"),
+        (agreement.read_back, "what lets anything go is read back first"),
         (agreement.second_person, "a second person sees what is derived"),
     ]
     return "; ".join(words for there, words in said if there)

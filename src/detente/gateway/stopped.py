@@ -45,43 +45,24 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
             directives=(),
             contact=contact,
         )
-    stopping = [
-        order for order in standing.orders if _touches(terms, order, order.stops, own, flow)
-    ]
-    if stopping:
-        names = ", ".join(order.directive.id for order in stopping)
-        return Stopped(
-            code="feed.suspended",
-            words=f"This feed is stopped, wholly or in part, by directive {names}.",
-            directives=tuple(order.directive.id for order in stopping),
-            since_ms=min(order.since_ms for order in stopping),
-            until_ms=_until(stopping),
-            contact=contact,
-        )
-    reviewed = [
-        order for order in standing.orders if _touches(terms, order, order.moderates, own, flow)
-    ]
-    if reviewed:
-        names = ", ".join(order.directive.id for order in reviewed)
-        return Stopped(
-            code="feed.moderated",
-            words=f"Items of this feed are reviewed one by one under directive {names}.",
-            directives=tuple(order.directive.id for order in reviewed),
-            since_ms=min(order.since_ms for order in reviewed),
-            until_ms=_until(reviewed),
-            contact=contact,
-        )
-    waiting = [order for order in standing.orders if _waits(terms, standing, order, (own, flow))]
-    if waiting:
-        names = ", ".join(order.directive.id for order in waiting)
-        return Stopped(
-            code="feed.awaiting-assurance",
-            words=f"This feed waits for an assurance under directive {names}.",
-            directives=tuple(order.directive.id for order in waiting),
-            since_ms=min(order.since_ms for order in waiting),
-            until_ms=_until(waiting),
-            contact=contact,
-        )
+    stopping = [o for o in standing.orders if _touches(terms, o, o.stops, own, flow)]
+    reviewed = [o for o in standing.orders if _touches(terms, o, o.moderates, own, flow)]
+    waiting = [o for o in standing.orders if _waits(terms, standing, o, (own, flow))]
+    for code, words, orders in (
+        ("feed.suspended", "This feed is stopped, wholly or in part, by", stopping),
+        ("feed.moderated", "Items of this feed are reviewed one by one under", reviewed),
+        ("feed.awaiting-assurance", "This feed waits for an assurance under", waiting),
+    ):
+        if orders:
+            names = tuple(order.directive.id for order in orders)
+            return Stopped(
+                code=code,
+                words=f"{words} directive {', '.join(names)}.",
+                directives=names,
+                since_ms=min(order.since_ms for order in orders),
+                until_ms=_until(orders),
+                contact=contact,
+            )
     return None
 
 

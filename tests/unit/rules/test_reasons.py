@@ -65,6 +65,9 @@ CASES: dict[str, tuple[Agreement, Handling, tuple[Act, ...], str]] = {
     "purpose.excluded": (agreement(), handling(purpose="r"), (), "B"),
     "grade.missing": (agreement(), handling(grade=None), (), "B"),
     "directive": (agreement(), handling(), (effect(directive("D1"), AT),), "B"),
+    "directive.moderated": (
+        agreement(), handling(), (effect(directive("D1", "moderate"), AT),), "B"
+    ),
     "exempt": (agreement(), handling("SL"), (effect(directive("D1"), AT),), "B"),
     "assurance": (agreement(), handling(), (effect(CONDITION, AT), given(assurance(), AT)), "B"),
     "assurance.awaiting": (agreement(), handling(), (effect(CONDITION, AT),), "B"),
