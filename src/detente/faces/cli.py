@@ -28,7 +28,7 @@ from detente.faces import (
 )
 from detente.faces.api_publish import answers_of
 from detente.faces.client import NodeClient, Questions, questions
-from detente.faces.speak import answer, stated, table
+from detente.faces.speak import answer, plain, stated, table
 from detente.wire.terms import parse_time_ms, time_text
 
 __all__ = ["Host", "app"]
@@ -171,7 +171,8 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
     for one in standings:
         mark = "EXERCISE  " if one["exercise"] else ""
         state = "in force" if one["in_force"] else "NOT in force"
-        print(f"{mark}Agreement {one['agreement']} ({one['title']}): {state}")
+        number = f" version {one['version']}" if one.get("version") else ""
+        print(f"{mark}Agreement {one['agreement']}{number} ({one['title']}): {state}")
         print(f"  at {time_text(one['at_ms'])}, standing {one['standing'][:16]}…")
         for words in one.get("notices", []):
             print(f"  NOTICE {words}")
@@ -181,6 +182,16 @@ def _tell_standings(standings: list[dict[str, Any]]) -> None:
                 f"  {order['verb'].upper()} {order['directive']} by {order['issuer']} "
                 f"({order['office']}) since {time_text(order['since_ms'])}{until}"
             )
+            if order.get("reason"):
+                print(f"    reason: {plain(order['reason'])}")
+        for made in one.get("assessments", []):
+            print(
+                f"  ASSESSMENT {made['assessment']} of {made['partner']} for "
+                f"{', '.join(made['kinds']) or 'nothing'} until {time_text(made['until_ms'])}, "
+                f"to be looked at again by {time_text(made['review_ms'])}"
+            )
+        if one.get("assurances"):
+            print(f"  ASSURANCES {', '.join(one['assurances'])}")
         table(
             "Flows",
             ("from", "to", "collection", "kind", "state", "by"),
@@ -258,7 +269,7 @@ def hold_release(
         "answers": answers_of(answers or []),
     }
     done = NodeClient(folder).post("/api/holds/release", msgspec.json.encode(body))
-    answer(done, as_json=as_json)
+    answer(done, as_json=as_json, words=lambda: _tell_reviewed(done))
 
 
 @hold.command("refuse")
@@ -275,7 +286,12 @@ def hold_refuse(
     """Refuse one item that waits, for good and on the record."""
     body = {"agreement": agreement, "item": item, "party": to, "by": by, "code": code}
     done = NodeClient(folder).post("/api/holds/refuse", msgspec.json.encode(body))
-    answer(done, as_json=as_json)
+    answer(done, as_json=as_json, words=lambda: _tell_reviewed(done))
+
+
+def _tell_reviewed(done: dict[str, Any]) -> None:
+    word = "released" if done["verdict"] == "release" else "refused"
+    print(f"{done['item']} to {done['party']}: {word} by {done['by']}, entry {done['entry']}")
 
 
 def _tell_trace(found: dict[str, Any]) -> None:
@@ -289,6 +305,7 @@ def _tell_trace(found: dict[str, Any]) -> None:
             print(f"  said and done when it was entered: {', '.join(line['flags'])}")
         if line["came_back"]:
             print("  comes back: this party has published an object of this id itself")
+        cli_why.tell_decided(line.get("decided"))
         for page in line["pages"]:
             receipt = f", receipt {page['receipt'][:16]}…" if page["receipt"] else ""
             print(
@@ -299,22 +316,14 @@ def _tell_trace(found: dict[str, Any]) -> None:
 
 
 def _tell_held(items: list[dict[str, Any]]) -> None:
-    table(
-        "Held",
-        ("item", "to", "kind", "unit", "state", "since", "why"),
-        [
-            (
-                i["id"],
-                i["party"],
-                i["kind"],
-                i["unit"],
-                i["state"],
-                time_text(i["added_us"] // 1000),
-                "; ".join(i["reasons"]),
-            )
-            for i in items
-        ],
-    )
+    for one in items:
+        since = time_text(one["added_us"] // 1000)
+        print(f"{plain(one['id'])}  to {one['party']}")
+        print(f"  {one['kind']}, {one['unit']}: {one['state']} since {since}")
+        for reason in one["reasons"]:
+            print(f"  · {plain(reason)}")
+    if not items:
+        print("Held: none")
 
 
 @ledger.command()

@@ -11,7 +11,7 @@ import typer
 from detente.faces.cli_orders import File, Folder, Json, Keys, span_ms
 from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, read_file, signed_file, write_new
-from detente.faces.speak import answer, stated, tell
+from detente.faces.speak import answer, stated, tell, tell_signed
 from detente.proof import sign
 from detente.rules.authority import payload_type
 
@@ -67,7 +67,12 @@ def assessment_draft(
 def assessment_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add a signature to an assessment, offline."""
     envelope = signed_file(file, "assessment", key)
-    answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
+    count = len(envelope.signatures)
+    answer(
+        {"file": str(file), "signatures": count},
+        as_json=as_json,
+        words=lambda: tell_signed(file, count),
+    )
 
 
 @assessment.command("import")

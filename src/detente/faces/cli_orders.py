@@ -14,7 +14,7 @@ from detente.faces.cli_lint import check_form, directive_lint, tell_findings
 from detente.faces.cli_read import directive_card, directive_read_back
 from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, key_in, read_file, signed_file, write_new
-from detente.faces.speak import answer, stated, table, tell
+from detente.faces.speak import answer, stated, table, tell, tell_signed
 from detente.model import Choice, Condition, InternalReason, Scope, decode, digest, encode
 from detente.model.directive import HALT_MS_MAX, Directive
 from detente.proof import sign
@@ -392,7 +392,12 @@ def assurance_draft(
 def assurance_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add a signature to an assurance, offline."""
     envelope = signed_file(file, "assurance", key)
-    answer({"file": str(file), "signatures": len(envelope.signatures)}, as_json=as_json)
+    count = len(envelope.signatures)
+    answer(
+        {"file": str(file), "signatures": count},
+        as_json=as_json,
+        words=lambda: tell_signed(file, count),
+    )
 
 
 @assurance.command("import")

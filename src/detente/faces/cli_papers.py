@@ -22,7 +22,7 @@ from detente.faces.documents import (
     signed_file,
     write_new,
 )
-from detente.faces.speak import answer, stated, tell
+from detente.faces.speak import answer, stated, tell, tell_signed
 from detente.model import Charter, decode
 from detente.proof import Ed25519Signer, load_private_key
 from detente.rules.authority import document_digest
@@ -112,7 +112,8 @@ def _card_in(path: Path) -> KeyCard:
 def charter_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to a charter, offline."""
     envelope = signed_file(file, "charter", key)
-    answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+    count = len(envelope.signatures)
+    answer({"signatures": count}, as_json=as_json, words=lambda: tell_signed(file, count))
 
 
 @charter.command("import")
@@ -149,7 +150,8 @@ def _host_of(node: Path) -> str:
 def agreement_sign(file: File, key: Keys, as_json: Json = False) -> None:
     """Add signatures to an agreement, offline."""
     envelope = signed_file(file, "agreement", key)
-    answer({"signatures": len(envelope.signatures)}, as_json=as_json)
+    count = len(envelope.signatures)
+    answer({"signatures": count}, as_json=as_json, words=lambda: tell_signed(file, count))
 
 
 @agreement.command("import")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from detente.errors import Invalid
+from detente.errors import DetenteError, Invalid
 from detente.faces.client import NodeClient
 from detente.faces.speak import answer, stated, table, tell
 from detente.wire.terms import parse_time_ms
@@ -81,8 +81,20 @@ def _done(
     *,
     preview: bool,
 ) -> list[dict[str, Any]]:
+    """One after the other, once all could be read: what cannot be is no reason to stop half way.
+    Where one is refused, it is said which, and what was taken before it."""
     path = "/api/publish/preview" if preview else "/api/publish"
-    return [client.post(path, _body(file), **query) for file in files]
+    done: list[dict[str, Any]] = []
+    for file, body in [(file, _body(file)) for file in files]:
+        try:
+            done.append(client.post(path, body, **query))
+        except DetenteError:
+            before = [one.name for one in files[: len(done)]]
+            if len(files) > 1:
+                taken = "" if preview else f"; taken before it: {', '.join(before) or 'nothing'}"
+                tell(f"{file.name} is refused{taken}.")
+            raise
+    return done
 
 
 def _nature(*, fact: bool, assessment: bool) -> str | None:
@@ -112,6 +124,8 @@ def _tell_published(files: list[Path], done: list[dict[str, Any]]) -> None:
             print(f"  test {test}: {outcome}")
         for refused in one["refused"][:20]:
             tell(f"  refused {refused.get('id', refused['index'])}: {refused['sentence']}")
+        for warned in one["warnings"][:20]:
+            tell(f"  warning for {warned['id']}: {warned['sentence']}")
 
 
 def _tell_preview(files: list[Path], done: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from detente.errors import Invalid
 from detente.faces.client import NodeClient, questions
 from detente.faces.speak import answer, plain, stated, table, tell
 from detente.wire.terms import parse_time_ms, time_text
@@ -93,6 +94,10 @@ def feed_show(
     """How a party's feeds stand and why, with what stands alike together; without a party the
     counts of all feeds, now."""
     client = NodeClient(folder)
+    if to is None and at is not None:
+        raise Invalid(
+            "cli.at", "Expected --to with --at: the counts of all feeds are those of now."
+        )
     if to is None:
         found = client.get("/api/feeds", agreement=agreement)
         answer(found, as_json=as_json, words=lambda: _tell_counts(found["feeds"]))
@@ -163,10 +168,20 @@ def _tell_item(line: dict[str, Any]) -> None:
     if line["state"] == "not here yet":
         print(f"  It was entered at {time_text(line['added_us'] // 1000)}.")
         return
+    tell_decided(line.get("decided"))
     _tell_causes(line["causes"])
     _tell_turn(line.get("turn"))
     if line.get("later"):
         _lines("  then: ", line["later"])
+
+
+def tell_decided(decided: dict[str, Any] | None) -> None:
+    """Who decided of this very item, and when."""
+    if decided:
+        word = "released" if decided["verdict"] == "release" else "refused"
+        code = f" ({decided['code']})" if decided.get("code") else ""
+        when = time_text(decided["at_ms"])
+        print(f"  {word} by {plain(decided['by'])}{code} at {when}, entry {decided['entry']}")
 
 
 def _tell_causes(causes: list[dict[str, Any]]) -> None:

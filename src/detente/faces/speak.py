@@ -13,6 +13,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ from detente.errors import (
     Unchecked,
 )
 
-__all__ = ["EXIT_CODES", "answer", "plain", "stated", "table", "tell"]
+__all__ = ["EXIT_CODES", "answer", "plain", "stated", "table", "tell", "tell_signed"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +98,11 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 def tell(words: str) -> None:
     """Words for a person, on standard error."""
     print(words, file=sys.stderr)
+
+
+def tell_signed(file: Path, count: int) -> None:
+    """How many have signed a document. Whether they may, the node says that takes it."""
+    print(f"{file}: {count} signature{'' if count == 1 else 's'}")
 
 
 def answer(value: Any, *, as_json: bool, words: Callable[[], None] | None = None) -> None:

@@ -16,6 +16,7 @@ from detente.gateway.feeds import count_of, decide_for, decode_feed, feed_partie
 from detente.gateway.gate import Current, Gate
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.passed import carries
+from detente.gateway.review import Decided, decided_of
 from detente.model import Agreement, Handling, Kind, decode, object_key
 from detente.model.names import Record
 from detente.ports import PageRow, View
@@ -72,6 +73,7 @@ class StandingReport(Record, frozen=True, kw_only=True):
 
     agreement: str
     title: str
+    version: int | None = None
     exercise: bool
     at_ms: int
     in_force: bool
@@ -150,6 +152,7 @@ class TraceLine(Record, frozen=True, kw_only=True):
     state: str
     added_us: int
     reasons: tuple[str, ...]
+    decided: Decided | None = None
     pages: tuple[TracePage, ...]
 
 
@@ -171,6 +174,7 @@ class Ask:
         return StandingReport(
             agreement=agreement,
             title=terms.title if terms else "",
+            version=terms.version if terms else None,
             exercise=self._book.me.exercise,
             at_ms=standing.at_ms,
             in_force=standing.agreement_in_force,
@@ -339,6 +343,7 @@ class Ask:
                     ),
                     added_us=block.added_us[seq - block.first],
                     reasons=_words(decision.reasons),
+                    decided=decided_of(view, key, party, seq),
                     pages=tuple(_page(row) for row in pages),
                 )
 

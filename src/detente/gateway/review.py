@@ -14,15 +14,15 @@ from detente.gateway.derive import check_second_person
 from detente.gateway.enter import write_tests
 from detente.gateway.feeds import decide_for, decode_feed, encode_feed, feed_parties
 from detente.gateway.gate import Current, Gate
-from detente.model import Handling, decode, object_key
+from detente.model import Handling, decode, encode, object_key
 from detente.model.names import Record
-from detente.ports import FeedRow, Tx
+from detente.ports import FeedRow, Tx, View
 from detente.rules.answers import Answered, answered
 from detente.rules.decision import Decision
 from detente.rules.demands import untested
 from detente.rules.feed import review, state_of
 
-__all__ = ["REFUSAL_CODES", "Review", "Reviewed", "Verdict"]
+__all__ = ["REFUSAL_CODES", "Decided", "Review", "Reviewed", "Verdict", "decided_of"]
 
 #: Reasons for a refusal that a partner can be told (``domain.md`` 8.1).
 REFUSAL_CODES = (
@@ -51,6 +51,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     code: str = ""
     answers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
+
+
+class Decided(Record, frozen=True, kw_only=True):
+    """What an office last decided of one entry towards one party, when, and where the ledger has
+    it."""
+
+    verdict: Literal["refuse", "release"]
+    by: str
+    code: str = ""
+    at_ms: int
+    entry: int
+
+
+def _decided_key(key: str, party: str, seq: int) -> str:
+    return f"decided/{key}/{party}/{seq}"
+
+
+def decided_of(view: View, key: str, party: str, seq: int) -> Decided | None:
+    """What an office last decided of an entry towards a party; None if it decided nothing."""
+    kept = view.meta(_decided_key(key, party, seq))
+    return decode(kept.encode(), Decided) if kept else None
 
 
 class Reviewed(Record, frozen=True, kw_only=True):
@@ -150,11 +171,12 @@ class Review:
         log = book.me.log_of(current.agreement)
         about = {"collection": found.handling.collection, "party": party, "first": found.seq}
         write_tests(tx, book, log, tests, **about, count=1)
-        return tx.append_entry(
+        at_ms = book.now_ms()
+        index = tx.append_entry(
             log,
             book.entry(
                 "review",
-                at_ms=None,
+                at_ms=at_ms,
                 **about,
                 kind=found.handling.kind,
                 count=1,
@@ -162,6 +184,11 @@ class Review:
                 ref=verdict.by,
             ),
         )
+        decided = Decided(
+            verdict=verdict.verdict, by=verdict.by, code=verdict.code, at_ms=at_ms, entry=index
+        )
+        tx.put_meta(_decided_key(found.key, party, found.seq), encode(decided).decode())
+        return index
 
     def _find(self, tx: Tx, current: Current, item: str, party: str) -> _Found:
         terms = current.standing.agreement

@@ -19,6 +19,7 @@ from detente.gateway.gate import Current, Gate
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.passed import carries
 from detente.gateway.past import Past, Place
+from detente.gateway.review import Decided, decided_of
 from detente.gateway.texts import marking_words, signed_by
 from detente.model import Handling, Kind, decode, object_key
 from detente.model.names import Record
@@ -51,7 +52,8 @@ class ItemWhy(Record, frozen=True, kw_only=True):
 
     ``state``: ``queued``, ``held``, ``under review``, ``expired``, ``refused``, ``in flight``,
     ``sent``, ``received``, ``recalled``, ``passed over``; ``not here yet`` before it was entered,
-    ``no feed`` where the party has none. ``turn`` is when that changes if nobody acts.
+    ``no feed`` where the party has none. ``turn`` is when that changes if nobody acts; ``decided``
+    what an office last decided of this very entry.
     """
 
     id: str
@@ -76,6 +78,7 @@ class ItemWhy(Record, frozen=True, kw_only=True):
     causes: tuple[Cause, ...]
     turn: Turn | None = None
     later: str = ""
+    decided: Decided | None = None
 
 
 class GroupCause(Record, frozen=True, kw_only=True):
@@ -274,8 +277,10 @@ class Whys:
             signed=_signed(view, basis.standing, (decision,)),
         )
         kind = terms.kind(handling.kind) if terms else None
+        decided = decided_of(view, place.collection, party, place.seq)
         return replace(
             line,
+            decided=decided if decided is not None and decided.at_ms <= basis.at_ms else None,
             state=state,
             outcome=decision.outcome,
             causes=causes_of(basis.standing, decision, texts),

@@ -111,7 +111,7 @@ def test_the_twenty_purposes_of_cise_can_be_taken(tmp_path: Path) -> None:
     file, terms, charters = template(tmp_path, "coast-guard")
     text = file.read_text()
     start, end = text.index("[[purposes]]"), text.index("# Uses in agreed words")
-    file.write_text(taken + text[:start] + text[end:])
+    file.write_text(text[:start] + taken + text[end:])
     paper = tmp_path / "paper.json"
     told("agreement", "draft", str(file), "-o", str(paper), *charters)
     purposes = [one["id"] for one in told("agreement", "show", str(paper))["agreement"]["purposes"]]

@@ -125,6 +125,28 @@ def test_the_command_previews_counts_and_publishes(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_of_several_files_it_is_said_which_was_taken_and_none_is_sent_if_one_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    async def story(site: Site) -> None:
+        good = written(tmp_path / "good.json", [item(1)])
+        many = written(tmp_path / "many.json", [item(2), item(3)])
+        command = ["publish", str(tmp_path / "a"), good, many, "--collection", "out"]
+
+        async def end() -> int:
+            return await site.node.store.read(lambda view: view.collection("T1/out").end)
+
+        missing = [*command, str(tmp_path / "none.json")]
+        told = await asyncio.to_thread(CliRunner().invoke, app, missing)
+        assert (told.exit_code, "none.json" in told.output, await end()) == (2, True, 0)
+        told = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--expect", "1"])
+        assert told.exit_code == 2
+        assert "many.json is refused; taken before it: good.json." in told.output
+        assert await end() == 1
+
+    play(tmp_path, story)
+
+
 def test_words_for_people_tell_the_same(tmp_path: Path) -> None:
     async def story(_: Site) -> None:
         folder, file = str(tmp_path / "a"), written(tmp_path / "f.json", [item(1, x_more="y")])

@@ -93,6 +93,11 @@ class Node:
         read = [(index, decode(data, Entry)) for index, data in enumerate(entries)]
         return [(index, entry) for index, entry in read if entry.act == "open"]
 
+    async def traced(self, item_id: str) -> Result:
+        """Where an item went, in words."""
+        command = ["trace", str(self.folder), item_id]
+        return await asyncio.to_thread(CliRunner().invoke, app, command, obj=_Host())
+
     async def run(self, *words: str) -> Result:
         """A command in a thread, so that the node can answer it."""
         command = [words[0], words[1], str(self.folder), *words[2:]]
@@ -351,6 +356,47 @@ def test_what_only_a_person_may_pass_is_told_so(
             if (one["kind"], one["recipient"]) == ("VI", "K")
         ]
         assert (status, flow["state"]) == (200, "reviewed one by one")
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "words"),
+    [("release", "", "released by head at "), ("refuse", "not-held", "refused by head (not-held)")],
+)
+def test_who_decided_of_an_item_is_told_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, code: str, words: str
+) -> None:
+    kind = 'id = "VI"\ntitle = "vessel"\n'
+    terms = kit.TERMS.replace(kind, f"{kind}moderated = true\n")
+    terms = terms.replace('"narrow", "condition"]', '"narrow", "condition", "review"]')
+    monkeypatch.setattr(kit, "TERMS", terms)
+
+    async def story(site: Site) -> None:
+        node, item_id = Node(site), item(1)["id"]
+        await site.publish(item(1))
+        before = site.node.book.now_ms()
+        held = await node.run("hold", "list")
+        assert f"{item_id}  to K" in held.stdout.splitlines()
+        said = ("--to", "K", "--by", "head", "--agreement", "T1")
+        more = ("--code", code) if code else ()
+        done = await node.run("hold", verdict, item_id, *said, *more)
+        assert done.exit_code == 0, done.output
+        for command in (("why", item_id, "--to", "K"), ("trace", item_id)):
+            told = await node.run(*command) if command[0] == "why" else await node.traced(item_id)
+            assert words in told.stdout, told.stdout
+        status, line = await node.ask("GET", "/api/why", object=item_id, to="K")
+        assert (status, line["why"][0]["decided"]["verdict"]) == (200, verdict)
+        then = await node.ask("GET", "/api/why", object=item_id, to="K", at_ms=str(before))
+        assert "decided" not in then[1]["why"][0]
+
+    play(tmp_path, story)
+
+
+def test_counts_of_all_feeds_are_those_of_now(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        done = await Node(site).run("feed", "show", "--at", "2026-01-01T00:00:00Z")
+        assert (done.exit_code, "cli.at" in done.output) == (2, True)
 
     play(tmp_path, story)
 
