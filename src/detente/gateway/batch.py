@@ -203,7 +203,7 @@ class _Sorter:
             stix_type=stix_type,
             originator=(own.originator if own else "") or stated.said.originator or stated.sender,
             unit=stated.unit,
-            markings=marked.names,
+            markings=tuple(sorted({*marked.names, *stated.markings})),
             purpose=purpose_of(
                 terms, (own.purpose if own else "") or stated.purpose, path=f"{place}.purpose"
             ),

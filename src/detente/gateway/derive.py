@@ -23,6 +23,7 @@ from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.book import Book, collection_key, split_key
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake, Publication, Published
+from detente.gateway.origin import CONTROLLED
 from detente.model import Agreement, Handling, Step, canonical, decode, object_key
 from detente.model.names import Record
 from detente.ports import DerivedRow, Opening, Tx, View
@@ -178,7 +179,8 @@ class Derives:
                 grade=ask.grade or of.grade,
                 unit=ask.unit or of.unit,
                 originator=of.originator,
-                flags=("derived",) if terms.second_person else (),
+                flags=_flags(of, terms),
+                markings=_controls(of, self._book.me.party),
             ),
             keep=lambda tx, done: self._note(tx, ask, steps, made, done),
         )
@@ -407,6 +409,17 @@ def _steps(ask: DeriveAsk, terms: Agreement) -> tuple[Step, ...]:
             hint="A copy under another id takes nothing out.",
         )
     return steps
+
+
+def _flags(parent: Handling, terms: Agreement) -> tuple[str, ...]:
+    """What kept the parent keeps the child: a tear-line is no fresher, and came with no fewer."""
+    kept = {"bulk", "stale"} & set(parent.flags)
+    return tuple(sorted({*kept, "derived"} if terms.second_person else kept))
+
+
+def _controls(parent: Handling, own: str) -> tuple[str, ...]:
+    """The control of another originator over the parent; it is not lifted by other markings."""
+    return () if parent.originator == own else tuple(sorted(CONTROLLED & set(parent.markings)))
 
 
 def _marking(name: str) -> str:

@@ -2,7 +2,8 @@
 
 A publication is taken whole or not at all, unless its publisher asked for ``partial``; every
 refused object is named with its reason. What it says of its objects is ``stated``, what becomes of
-them by themselves ``batch``, by what lies around them ``surround``, and in the store ``enter``.
+them by themselves ``batch``, by where they come from ``origin``, by what lies around them
+``surround``, and in the store ``enter``.
 
 A received page is taken whole, after ``exchange`` has checked its proof. Either way, what is known
 already (same object, same bytes) is not entered again, so everything may be repeated. The bytes are
@@ -36,6 +37,7 @@ from detente.gateway.intern import (
     intern,
     new_handlings,
 )
+from detente.gateway.origin import asks_origin, received_keys, set_by_origin
 from detente.gateway.preview import Preview, preview_of
 from detente.gateway.sift import Name, name_of, sift
 from detente.gateway.stated import (
@@ -168,6 +170,11 @@ class Intake:
             )
             for r in done.refusals
         ]
+        if asks_origin(agreement, batch):
+            received = received_keys(self._gate, self._book.me.party)
+            await self._book.store.read(
+                lambda view: set_by_origin(view, agreement, batch, received)
+            )
         ready = _Ready(current=current, key=key, batch=batch, refused=refused, warned=[])
         if not asks_around(agreement, batch):
             yield ready

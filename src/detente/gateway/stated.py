@@ -51,8 +51,9 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
     ``court``: its originator consents to use as evidence in court; never taken from anything else.
     ``expect``: how many objects it is meant to have. ``answers`` are to purpose tests, by test and
-    question. ``originator``: whose it is, if not the publisher's own. ``flags`` (of the handling)
-    are for services of this node; no face hands them on.
+    question. ``originator``: whose it is, if not the publisher's own. ``flags`` and ``markings``
+    (of the handling, besides what the objects say) are for services of this node; no face hands
+    them on.
     """
 
     agreement: str
@@ -73,6 +74,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     expect: int | None = None
     answers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    markings: tuple[str, ...] = ()
 
 
 class Refused(Record, frozen=True, kw_only=True):
@@ -151,6 +153,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     said: Said
     tests: tuple[Answered, ...]
     flags: tuple[str, ...]
+    markings: tuple[str, ...]
     now_ms: int
 
 
@@ -202,6 +205,7 @@ def stated_of(
         said=_said(publication),
         tests=answered(agreement, publication.answers),
         flags=publication.flags,
+        markings=publication.markings,
         now_ms=now_ms,
     )
 

@@ -232,6 +232,10 @@ class SQLiteView:
         """What was made from an object, or what it was made from."""
         return self._rows(DerivedRow, _DERIVED[children], stix_id, most)
 
+    def has_derived(self) -> bool:
+        """True if anything was ever made from an object here."""
+        return value(self._db, int, "SELECT 1 FROM derived LIMIT 1") is not None
+
     # --- ledgers --------------------------------------------------------------------------
 
     def log_size(self, log: str) -> int:
