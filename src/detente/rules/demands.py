@@ -50,9 +50,7 @@ def _eyes(agreement: Agreement, kind: Kind, handling: Handling, source: str) -> 
         yield Reason(
             code="bulk",
             source=source,
-            words=f"It came with more than {kind.bulk_max} of kind {kind.id} at once."
-            if kind.bulk_max is not None
-            else "It was made of what came with too many at once.",
+            words=f"It came with more of kind {kind.id} at once than go without review.",
             remedy="An office with the power to review releases this item.",
             review=True,
         )
