@@ -317,7 +317,7 @@ def _circles(ahead: Mapping[str, Collection[str]]) -> Iterator[list[str]]:
             # What has been told is in no circle with this.
             low[ref] = min([low[ref], *(low[one] for one in ahead[ref] if one in low)])
             if low[ref] == number[ref]:
-                circle = []
+                circle: list[str] = []
                 while not circle or circle[-1] != ref:
                     circle.append(path.pop())
                     del low[circle[-1]]
