@@ -171,12 +171,19 @@ class _Sorter:
             if minimisation is not None:
                 before, one = one, self._minimised(minimisation, one)
                 ran.append((name, before.sha256, one.sha256))
+        left = look(one.raw) if ran else found
+        if ran:
+            # What was said of an object stands; evidence is what still stands in it.
+            own = found.own and msgspec.structs.replace(
+                found.own, evidence=left.own.evidence if left.own else ()
+            )
+            found = msgspec.structs.replace(found, own=own, evidence=left.evidence)
         handling = self._handling(sort, one.type, found, tuple(name for name, _, _ in ran))
         at = batch.put(one, batch.sort_of(handling))
         if ran:
             batch.ran[at] = ran
         if kind.references != "keep":
-            batch.refs[at] = (look(one.raw) if ran else found).refs
+            batch.refs[at] = left.refs
 
     def _minimised(self, minimisation: Minimisation, one: CutObject) -> CutObject:
         return recut(

@@ -50,7 +50,13 @@ from detente.gateway.stated import (
     stated_of,
     whole,
 )
-from detente.gateway.surround import Around, asks_around, set_in_surround
+from detente.gateway.surround import (
+    Around,
+    asks_around,
+    bound_references,
+    look_around,
+    set_in_surround,
+)
 from detente.model import Handling, object_key
 from detente.ports import NewItem, Tx, View
 from detente.wire.control import NAME_MAX
@@ -100,6 +106,9 @@ class Intake:
         self._published = published
         #: One publication at a time into a collection, where what came before it counts.
         self._turns: dict[str, asyncio.Lock] = {}
+        #: One publication at a time reads what lies around it: the store has few readers, and an
+        #: order that stops a flow must find one free.
+        self._looking = asyncio.Semaphore(1)
 
     async def publish(
         self, publication: Publication, keep: Callable[[Tx, Published], None] | None = None
@@ -162,7 +171,7 @@ class Intake:
         key = collection_key(agreement.id, collection.name)
         names = MarkingNames(now_us // 1000)
         if names.missing(done):
-            names = await self._book.store.read(lambda view: _learned(view, key, done, names))
+            names = await self._look(lambda view: _learned(view, key, done, names))
         batch, refused = await _aside(size, sort_batch, done, stated, names, self._limits)
         refused += [
             Refused(
@@ -187,11 +196,15 @@ class Intake:
                 now_us=self._book.clock.now_us(),
                 limits=self._limits,
             )
-            more, ready.warned = await self._book.store.read(
-                lambda view: set_in_surround(view, agreement, batch, around)
-            )
+            ready.refused += bound_references(batch)
+            seen = await self._look(lambda view: look_around(view, agreement, batch, around))
+            more, ready.warned = await _aside(size, set_in_surround, agreement, batch, around, seen)
             ready.refused += more
             yield ready
+
+    async def _look(self, work: Callable[[View], T]) -> T:
+        async with self._looking:
+            return await self._book.store.read(work)
 
     async def _write(
         self, key: str, handlings: Collection[Handling], work: Callable[[Tx, Change, Ahead], T]

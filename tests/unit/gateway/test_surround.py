@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from detente.errors import Invalid
-from detente.gateway import surround
+from detente.gateway import intake, surround
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Verdict
 from detente.gateway.surround import REFERRED_MAX
@@ -261,6 +263,22 @@ def test_what_a_minimisation_leaves_is_no_less_valid_than_what_came(tmp_path: Pa
     demanding(tmp_path, story, kinds=kinds(VI={"minimise": ("MN",)}), minimisations=(bare,))
 
 
+def test_evidence_that_a_minimisation_took_out_is_not_named(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        seen = [{"source_name": "case", "url": "https://x/1"}]
+        person = thing("identity", 1, external_references=seen)
+        await publish(world, person)
+        assert "evidence" not in (await line(world, person["id"])).flags
+
+    bare = Minimisation(id="MN", title="", steps=(Step(do="remove", path="external_references"),))
+    demanding(
+        tmp_path,
+        story,
+        kinds=kinds(PE={"minimise": ("MN",), "evidence": True}),
+        minimisations=(bare,),
+    )
+
+
 # --- references that hold -----------------------------------------------------------------------
 
 
@@ -437,15 +455,72 @@ def test_no_more_is_set_beside_an_object_than_fits_and_the_rest_is_unknown(tmp_p
     demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}))
 
 
-def test_no_more_ids_are_followed_than_the_bound(
+def test_what_refers_to_more_ids_than_are_looked_up_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surround, "FOLLOWED_MAX", 5)
+    monkeypatch.setattr(surround, "LOOKED_UP_MAX", 5)
 
     async def story(world: World) -> None:
         vessels = [thing("infrastructure", n) for n in range(6)]
-        await publish(world, about(*[one["id"] for one in vessels]), *vessels)
-        assert await codes(world, about()["id"]) == {"reference.unknown"}
+        ids = [one["id"] for one in vessels]
+        done = await publish(world, about(*ids), about(*ids[:5], n=2), *vessels, partial=True)
+        assert [(one.id, one.code) for one in done.refused] == [
+            (about()["id"], "publish.references-many")
+        ]
+        assert done.taken == 7
+
+    demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}))
+
+
+@pytest.mark.parametrize("circle", [False, True])
+def test_a_chain_in_one_publication_is_followed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, circle: bool
+) -> None:
+    steps = [0]
+    to = Referred.to
+
+    def counted(handling: Handling) -> Referred:
+        steps[0] += 1
+        return to(handling)
+
+    monkeypatch.setattr(Referred, "to", counted)
+
+    async def story(world: World) -> None:
+        count = 300
+        chain = [about(name("report", n + 1), n=n) for n in range(count)]
+        chain.append(about(name("report", 0) if circle else name("infrastructure", 9), n=count))
+        await world.sites["B"].intake.preview(publication(chain))
+        assert 0 < steps[0] <= 2 * count
+
+    demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}))
+
+
+def test_publications_that_look_around_leave_a_reader_of_the_store_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    look_around = surround.look_around
+
+    def stuck(*args: Any) -> object:
+        looking.set()
+        go_on.wait(30)
+        return look_around(*args)
+
+    monkeypatch.setattr(intake, "look_around", stuck)
+
+    async def story(world: World) -> None:
+        site = world.sites["B"]
+        bodies = [
+            publication([about(n=1)]),
+            publication([about(n=2)], collection="w-out", party="W", unit="W-CG"),
+        ]
+        jobs = [asyncio.create_task(site.intake.preview(one)) for one in bodies]
+        try:
+            await asyncio.to_thread(looking.wait, 30)
+            await asyncio.wait_for(site.store.read(lambda view: view.agreements()), 10)
+        finally:
+            go_on.set()
+            await asyncio.gather(*jobs)
 
     demanding(tmp_path, story, kinds=kinds(RE={"references": "hold"}))
 
@@ -525,6 +600,27 @@ def test_a_chain_that_falls_apart_is_refused_to_its_end_however_long(tmp_path: P
         assert await size(world) == before
 
     demanding(tmp_path, story, kinds=kinds(RE={"references": "drop"}))
+
+
+def test_a_reference_to_what_waits_for_its_own_references_is_taken_out(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        person, vessel = thing("identity", 1), thing("infrastructure", 9)
+        held = thing("infrastructure", 2, x_owner_ref=person["id"])
+        report = about(vessel["id"], held["id"])
+        # One that waits because what it refers to was refused.
+        tie = thing("relationship", 1, source_ref=name("tool", 1), target_ref=name("tool", 2))
+        lost = thing("infrastructure", 3, x_tie_ref=tie["id"])
+        second = about(vessel["id"], lost["id"], n=2)
+        await publish(world, person, vessel, held, report, tie, lost, second, partial=True)
+        await world.read()
+        given = [json.loads(raw)["object_refs"] for raw in world.got if b"report--" in raw]
+        assert given == [[vessel["id"]], [vessel["id"]]]
+
+    demanding(
+        tmp_path,
+        story,
+        kinds=kinds(RE={"references": "drop"}, VI={"references": "hold"}, PE={"moderated": True}),
+    )
 
 
 # --- what comes back ----------------------------------------------------------------------------
