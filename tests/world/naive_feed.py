@@ -40,15 +40,22 @@ class Shelf:
         return self.handlings[a:b].count(handling)
 
 
+def split(word: str) -> tuple[str, frozenset[str]]:
+    """An outcome as it is said here, such as ``moderate bulk test``, and for what it asks."""
+    outcome, *grounds = word.split()
+    return outcome, frozenset(grounds)
+
+
 @dataclass
 class Row:
-    """One item towards one party. ``tick`` is its place in the order of reading."""
+    """One item towards one party. ``tick`` is its place in the order of reading;
+    ``reviewed`` what a person has passed, if one has."""
 
     seq: int
     handling: int
     state: str
     tick: int = -1
-    reviewed: bool = False
+    reviewed: frozenset[str] | None = None
     given: bool = False
 
     @property
@@ -59,7 +66,7 @@ class Row:
 
 
 class NaiveFeed:
-    """The rules of a feed, applied row by row."""
+    """The rules of a feed, applied row by row. Outcomes come with what they ask for (``split``)."""
 
     def __init__(self, outcomes: Mapping[int, str], history: Iterable[int]) -> None:
         self.outcomes = dict(outcomes)
@@ -71,9 +78,9 @@ class NaiveFeed:
     def publish(self, handling: int) -> None:
         row = Row(seq=len(self.rows), handling=handling, state="held")
         self.rows.append(row)
-        outcome = self.outcomes[handling]
+        outcome, _ = split(self.outcomes[handling])
         if outcome == "release":
-            self._grant(row, reviewed=False)
+            self._grant(row, reviewed=None)
         elif outcome == "moderate":
             row.state = "under review"
         elif outcome == "refuse":
@@ -91,16 +98,16 @@ class NaiveFeed:
                 self._turn_waiting(row, resumed)
 
     def _turn_unread(self, row: Row) -> None:
-        outcome = self.outcomes[row.handling]
+        outcome, _ = split(self.outcomes[row.handling])
         if outcome == "refuse":
             row.state = "refused"
         elif outcome == "hold":
-            row.state = "under review" if row.reviewed else "held"
-        elif outcome == "moderate" and not row.reviewed:
+            row.state = "held" if row.reviewed is None else "under review"
+        elif not self.may_read(row, self.outcomes):
             row.state = "under review"
 
     def _turn_waiting(self, row: Row, resumed: Mapping[int, str]) -> None:
-        outcome = self.outcomes[row.handling]
+        outcome, _ = split(self.outcomes[row.handling])
         if outcome == "refuse":
             row.state = "refused"
         elif outcome == "moderate":
@@ -109,15 +116,16 @@ class NaiveFeed:
             if row.handling in resumed:
                 row.state = resumed[row.handling]
             else:
-                self._grant(row, reviewed=False)
+                self._grant(row, reviewed=None)
 
-    def _grant(self, row: Row, *, reviewed: bool) -> None:
+    def _grant(self, row: Row, *, reviewed: frozenset[str] | None) -> None:
         row.state, row.tick, row.reviewed = "granted", self.ticks, reviewed
         self.ticks += 1
 
     def may_read(self, row: Row, outcomes: Mapping[int, str]) -> bool:
-        outcome = outcomes[row.handling]
-        return outcome == "release" or (outcome == "moderate" and row.reviewed)
+        outcome, grounds = split(outcomes[row.handling])
+        reviewed = row.reviewed is not None and grounds <= row.reviewed
+        return outcome == "release" or (outcome == "moderate" and reviewed)
 
     def read(self, after: int, only: Collection[int] | None = None) -> list[Row]:
         """Everything readable now after a tick."""
@@ -159,8 +167,10 @@ class NaiveFeed:
             return "missing"
         if verdict == "refuse":
             row.state = "refused"
-        elif self.outcomes[row.handling] in ("release", "moderate"):
-            self._grant(row, reviewed=True)
+            return "done"
+        outcome, grounds = split(self.outcomes[row.handling])
+        if outcome in ("release", "moderate"):
+            self._grant(row, reviewed=grounds)
         else:
             return "conflict"
         return "done"
@@ -170,7 +180,9 @@ class NaiveFeed:
         rows = [self.rows[seq] for seq in seqs]
         if any(row.shown != "given" or not self.may_read(row, self.outcomes) for row in rows):
             return "refused"
-        for row in sorted(rows, key=lambda row: row.reviewed):
+        for row in sorted(
+            rows, key=lambda row: (row.reviewed is not None, sorted(row.reviewed or ()))
+        ):
             row.given = False
             self._grant(row, reviewed=row.reviewed)
         return "done"

@@ -20,11 +20,13 @@ from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide, likeness
 from detente.rules.feed import (
     Feed,
+    Grounds,
     Outcome,
     Range,
     Resumed,
     change,
     expire,
+    narrowed,
     open_feed,
     ranges,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "Change",
     "RESUMED",
     "Decided",
+    "Towards",
     "change_feeds",
     "count_of",
     "covered_by",
@@ -47,8 +50,6 @@ __all__ = [
 ]
 
 
-#: Outcomes under which some entry of a handling may be read.
-_READABLE = ("moderate", "release")
 #: What kinds that are not given late by range turn to on resumption.
 RESUMED: Final[dict[str, Resumed]] = {"return": "returned", "review": "under review"}
 
@@ -116,19 +117,35 @@ def sender_of(current: Current, name: str, own: str, party: str) -> str:
     return party if wrote else own
 
 
+class Towards(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided of handlings towards one party: outcomes, and what those that are moderated
+    are reviewed for. Not to be changed: others that stand at the same place have it too."""
+
+    outcomes: dict[int, Outcome]
+    grounds: dict[int, Grounds]
+
+    def of(self, number: int) -> tuple[Outcome, Grounds]:
+        """Outcome and grounds of one handling; one that is not known is held."""
+        return self.outcomes.get(number, "hold"), self.grounds.get(number, frozenset())
+
+
 class Decided:
     """Outcomes under one standing, decided once for all parties that it does not tell apart."""
 
     def __init__(self, current: Current, own: str) -> None:
         self._current, self._own = current, own
-        self._found: dict[tuple[str, Hashable], dict[int, Outcome]] = {}
+        self._found: dict[tuple[str, Hashable], Towards] = {}
         self._named: dict[str, Named] = {}
 
     def outcomes(
         self, collection: str, handlings: Mapping[int, Handling], party: str
     ) -> dict[int, Outcome]:
-        """The outcome of each of a collection's handlings towards a party; the same handlings
-        with every call. Not to be changed: others have it too."""
+        """The outcome of each of a collection's handlings towards a party, as in ``towards``."""
+        return self.towards(collection, handlings, party).outcomes
+
+    def towards(self, collection: str, handlings: Mapping[int, Handling], party: str) -> Towards:
+        """What is decided of each of a collection's handlings towards a party; the same handlings
+        with every call."""
         sender = sender_of(self._current, collection, self._own, party)
         standing = self._current.standing
         if collection not in self._named:
@@ -136,10 +153,14 @@ class Decided:
         named = self._named[collection]
         place = (collection, likeness(standing, collection, named, sender=sender, recipient=party))
         if place not in self._found:
-            self._found[place] = {
-                number: decide(standing, one, sender=sender, recipient=party).outcome
+            decisions = {
+                number: decide(standing, one, sender=sender, recipient=party)
                 for number, one in handlings.items()
             }
+            self._found[place] = Towards(
+                outcomes={number: one.outcome for number, one in decisions.items()},
+                grounds={n: grounds for n, one in decisions.items() if (grounds := one.grounds)},
+            )
         return self._found[place]
 
 
@@ -148,8 +169,8 @@ def _handlings(view: View, key: str) -> dict[int, Handling]:
 
 
 def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], frozenset[int]]:
-    """For each feed: the handlings that it released and the new standing does not; also those of
-    which it had released every item, and now a person decides each."""
+    """For each feed: the handlings of which some was released and the new standing releases less:
+    nothing, or only what a person has passed, or passes for other reasons."""
     found: dict[tuple[str, str], frozenset[int]] = {}
     decided = Decided(current, own)
     handlings: dict[str, dict[int, Handling]] = {}
@@ -159,13 +180,15 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
         key = row.collection
         if key not in handlings:
             handlings[key] = _handlings(view, key)
-        after = decided.outcomes(split_key(key)[1], handlings[key], row.party)
+        after = decided.towards(split_key(key)[1], handlings[key], row.party)
         place = (row.value, id(after))
         if place not in same:
+            feed = decode_feed(row.value)
+            grounds = dict(feed.grounds)
             same[place] = frozenset(
                 number
-                for number, outcome in decode_feed(row.value).outcomes
-                if outcome in _READABLE and after.get(number) not in ("release", outcome)
+                for number, outcome in feed.outcomes
+                if narrowed((outcome, grounds.get(number, frozenset())), after.of(number))
             )
         if same[place]:
             found[(key, row.party)] = same[place]
@@ -209,11 +232,11 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
     # Feeds of parties that stand at the same place are the same bytes: moved once.
     same: dict[tuple[str, bytes, int], _Moved] = {}
     for key, party in places:
-        outcomes = decided.outcomes(split_key(key)[1], shelves[key].handlings, party)
+        towards = decided.towards(split_key(key)[1], shelves[key].handlings, party)
         before = stored.get((key, party), b"")
-        place = (key, before, id(outcomes))
+        place = (key, before, id(towards))
         if place not in same:
-            same[place] = _moved(shelves[key], before, outcomes)
+            same[place] = _moved(shelves[key], before, towards)
         moved = same[place]
         entries += _gone(book, key, party, moved.gone)
         if moved.value != before:
@@ -226,11 +249,17 @@ def change_feeds(tx: Tx, change_: Change, book: Book) -> list[bytes]:
     return entries
 
 
-def _moved(shelf: _Shelf, before: bytes, outcomes: Mapping[int, Outcome]) -> _Moved:
-    """A feed brought to outcomes; ``before`` is empty for a party that joins."""
-    stood, old = shelf.expired(decode_feed(before) if before else open_feed(outcomes))
+def _moved(shelf: _Shelf, before: bytes, towards: Towards) -> _Moved:
+    """A feed brought to what was decided; ``before`` is empty for a party that joins."""
+    opened = decode_feed(before) if before else open_feed(towards.outcomes, towards.grounds)
+    stood, old = shelf.expired(opened)
     feed, clock_us = change(
-        stood, outcomes, end=shelf.end, base_us=shelf.base_us, resumed=shelf.resumed
+        stood,
+        towards.outcomes,
+        end=shelf.end,
+        base_us=shelf.base_us,
+        resumed=shelf.resumed,
+        grounds=towards.grounds,
     )
     returned = shelf.returned(stood, feed)
     feed, new = shelf.expired(feed)

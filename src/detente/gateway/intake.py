@@ -264,9 +264,9 @@ class Intake:
         else:
             decided = await asyncio.to_thread(decide_ahead, current, handlings, own, readers)
         found = {}
-        for party, outcomes in decided.outcomes.items():
+        for party, towards in decided.towards.items():
             sums: Counter[str] = Counter()
-            for outcome, count in zip(outcomes, counted.values(), strict=True):
+            for outcome, count in zip(towards.outcomes.values(), counted.values(), strict=True):
                 sums[outcome] += count
             found[party] = dict(sums)
         return found

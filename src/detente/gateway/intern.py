@@ -20,11 +20,18 @@ from typing import Final
 import msgspec
 
 from detente.errors import Conflict, Invalid
-from detente.gateway.feeds import Change, Decided, decide_for, decode_feed, encode_feed
+from detente.gateway.feeds import (
+    Change,
+    Decided,
+    Towards,
+    decide_for,
+    decode_feed,
+    encode_feed,
+)
 from detente.gateway.gate import Current
 from detente.model import Handling, encode
 from detente.ports import FeedRow, Tx, View
-from detente.rules.feed import Outcome, first_seen
+from detente.rules.feed import Grounds, Outcome, first_seen
 
 __all__ = [
     "HANDLINGS_MAX",
@@ -55,12 +62,12 @@ INLINE_MAX: Final = 64
 
 
 class Ahead(msgspec.Struct, frozen=True, kw_only=True):
-    """Decisions made ahead under one standing: for each party an outcome for each handling, in
-    the order of ``places``."""
+    """Decisions made ahead under one standing: for each party what was decided of each handling,
+    by its number in ``places``."""
 
     current: Current | None = None
     places: Mapping[Handling, int] = msgspec.field(default_factory=dict)
-    outcomes: Mapping[str, list[Outcome]] = msgspec.field(default_factory=dict)
+    towards: Mapping[str, Towards] = msgspec.field(default_factory=dict)
 
 
 def new_handlings(view: View, key: str, handlings: Collection[Handling]) -> list[Handling]:
@@ -79,9 +86,7 @@ def decide_ahead(
     return Ahead(
         current=current,
         places={one: place for place, one in numbered.items()},
-        outcomes={
-            party: list(decided.outcomes(name, numbered, party).values()) for party in parties
-        },
+        towards={party: decided.towards(name, numbered, party) for party in parties},
     )
 
 
@@ -141,12 +146,14 @@ def _see(tx: Tx, key: str, made: Mapping[int, Handling], change: Change, ahead: 
     at_seq = tx.collection(key).end
     places = {number: ahead.places.get(one, -1) for number, one in made.items()}
     for row in rows:
-        theirs = () if moved else ahead.outcomes.get(row.party, ())
-        outcomes: dict[int, Outcome] = {
-            number: theirs[place]
-            if theirs and place >= 0
-            else decide_for(change.current, made[number], own=change.party, party=row.party).outcome
-            for number, place in places.items()
-        }
-        feed = first_seen(decode_feed(row.value), outcomes, at_seq)
+        theirs = None if moved else ahead.towards.get(row.party)
+        outcomes: dict[int, Outcome] = {}
+        grounds: dict[int, Grounds] = {}
+        for number, place in places.items():
+            if theirs is not None and place >= 0:
+                outcomes[number], grounds[number] = theirs.of(place)
+                continue
+            one = decide_for(change.current, made[number], own=change.party, party=row.party)
+            outcomes[number], grounds[number] = one.outcome, one.grounds
+        feed = first_seen(decode_feed(row.value), outcomes, at_seq, grounds)
         tx.put_feed(FeedRow(collection=key, party=row.party, value=encode_feed(feed)))

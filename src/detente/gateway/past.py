@@ -35,10 +35,12 @@ from detente.proof import leaf_hash, root_of
 from detente.rules.feed import (
     Feed,
     Grant,
+    Grounds,
     Outcome,
     Point,
     change,
     expire,
+    narrowed,
     open_feed,
     review,
     served,
@@ -127,7 +129,8 @@ class Past:
         numbers = {number for piece in pieces for number in piece.handlings}
         stored = view.handlings(collection_key(self.agreement, name))
         handlings = [decode(stored[number], Handling) for number in numbers]
-        left_under = decode(view.entry(log, row.index), Entry).standing
+        left = decode(view.entry(log, row.index), Entry)
+        before = self._said(row.index, left.at, handlings, party)
         first, cut = None, None
         end = view.log_size(log)
         for index, entry in _entries(view, log, row.index + 1, end, {row.index}):
@@ -135,14 +138,24 @@ class Past:
                 return None
             if entry.act == "standing" and cut is None:
                 first = index if first is None else first
-                current = self.current(self._standing(index, entry.at))
-                if entry.standing == left_under or any(
-                    decide_for(current, one, own=self._book.me.party, party=party).outcome
-                    not in ("moderate", "release")
-                    for one in handlings
+                after = self._said(index, entry.at, handlings, party)
+                if (
+                    entry.standing == left.standing
+                    or any(map(narrowed, before, after))
+                    or any(outcome not in ("moderate", "release") for outcome, _ in after)
                 ):
                     cut = index
+                before = after
         return first if cut is None else cut
+
+    def _said(
+        self, index: int, at_ms: int, handlings: Sequence[Handling], party: str
+    ) -> list[tuple[Outcome, Grounds]]:
+        """What was decided of each when the ledger had so many entries."""
+        current = self.current(self._standing(index, at_ms))
+        own = self._book.me.party
+        decisions = [decide_for(current, one, own=own, party=party) for one in handlings]
+        return [(one.outcome, one.grounds) for one in decisions]
 
     def _recalled(self, place: Place, entries: Iterable[tuple[int, Entry]]) -> bool:
         """True if a recall by then was about this entry. Its own entry commits to the root over
@@ -262,18 +275,19 @@ class _Played:
         self._past, self._place, self._party, self._own = past, place, party, own
         self.feed: Feed | None = None
         self._base_us = place.added_us
-        #: By digest of the standing: the outcome (None where the party has no feed), and the kind.
-        self._known: dict[str, tuple[Outcome | None, Kind | None]] = {}
+        #: By digest of the standing: the outcome (None where the party has no feed), what a person
+        #: has to pass, and the kind.
+        self._known: dict[str, tuple[Outcome | None, Grounds, Kind | None]] = {}
         self._kind: Kind | None = None
 
     def stand(self, digest: str, at_ms: int, standing: Callable[[], Standing]) -> None:
         """A standing took force."""
         if digest not in self._known:
             self._known[digest] = self._decided(standing())
-        outcome, self._kind = self._known[digest]
+        outcome, grounds, self._kind = self._known[digest]
         if self.feed is None:
             # A party that joins gets the feed of one that was always there.
-            self.feed = None if outcome is None else open_feed({0: outcome})
+            self.feed = None if outcome is None else open_feed({0: outcome}, {0: grounds})
             return
         resumed = RESUMED.get(self._kind.held) if self._kind is not None else None
         self.feed, _ = change(
@@ -282,18 +296,20 @@ class _Played:
             end=1,
             base_us=self._next_us(at_ms),
             resumed={0: resumed} if resumed else {},
+            grounds={0: grounds},
         )
         self._expire(at_ms)
 
-    def _decided(self, standing: Standing) -> tuple[Outcome | None, Kind | None]:
+    def _decided(self, standing: Standing) -> tuple[Outcome | None, Grounds, Kind | None]:
         handling, terms = self._place.handling, standing.agreement
         kind = terms.kind(handling.kind) if terms else None
         if terms is None or not (
             self.feed is not None or has_feed(terms, self._own, handling.collection, self._party)
         ):
-            return None, kind
+            return None, frozenset(), kind
         current = self._past.current(standing)
-        return decide_for(current, handling, own=self._own, party=self._party).outcome, kind
+        decision = decide_for(current, handling, own=self._own, party=self._party)
+        return decision.outcome, decision.grounds, kind
 
     def act(self, entry: Entry) -> None:
         """What was recorded of this party's feed: an expiry of the kind, a review of the item."""

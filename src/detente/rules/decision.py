@@ -8,7 +8,9 @@ releases this very one. Unknown, unverifiable or failed means hold.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -25,6 +27,8 @@ from detente.rules.standing import Order, Promise, Standing
 __all__ = ["TLP_LEVELS", "Decision", "Outcome", "Reason", "decide", "likeness"]
 
 _DIRECTIVE = "directive "
+#: Hexadecimal digits of the mark of a reason: a feed keeps one for each reviewed item and reason.
+MARK_CHARS = 16
 #: ``moderate``: nothing stands in the way but what a person may pass for a single item.
 Outcome = Literal["hold", "moderate", "refuse", "release"]
 
@@ -36,6 +40,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     orders: tuple[str, ...] = ()
     assurances: tuple[str, ...] = ()
+
+    @property
+    def grounds(self) -> frozenset[str]:
+        """What a person has to pass where the item is moderated: a mark for each reason, of its
+        code and source, and of how often it is given. A review holds for these and no others.
+        Words are left out, for they name the recipient."""
+        if self.outcome != "moderate":
+            return frozenset()
+        times: Counter[tuple[str, str]] = Counter()
+        found = set()
+        for reason in self.reasons:
+            times[reason.code, reason.source] += 1
+            mark = f"{reason.code}\n{reason.source}\n{times[reason.code, reason.source]}"
+            found.add(sha256(mark.encode()).hexdigest()[:MARK_CHARS])
+        return frozenset(found)
 
 
 def decide(standing: Standing, handling: Handling, *, sender: str, recipient: str) -> Decision:
@@ -114,7 +133,8 @@ def likeness(
     standing: Standing, collection: str, named: Named, *, sender: str, recipient: str
 ) -> Hashable:
     """All of a recipient that ``decide`` looks at, for handlings of one collection whose markings
-    name no more than ``named``: two that are alike get the same outcome from the same sender. So a
+    name no more than ``named``: two that are alike get the same outcome and grounds from the same
+    sender. So a
     thousand readers of whom the orders speak alike are decided once, and an order is not late for
     being about many."""
     terms = standing.agreement

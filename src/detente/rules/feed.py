@@ -28,6 +28,10 @@ Known limit: the mark is the party's, not each reader's. A second reader of the 
 lies behind the mark when a stop falls passes over what is hidden, and has to read again from its
 old place after resumption. Readers that share a collection by handling do not disturb each other.
 
+A review holds for the reasons it was given for (``grounds``) and for no other: an entry that a
+person has passed for one of them waits again when another comes up before it is read, and is
+hidden if it was read. If a reason only goes away, what was passed stays granted.
+
 What an originator takes back is no matter of one party: the collection keeps it, once for all its
 feeds, and whoever reads or counts leaves it out.
 
@@ -50,6 +54,7 @@ from detente.rules.grant import (
     OPEN,
     START,
     Grant,
+    Grounds,
     Late,
     Point,
     Span,
@@ -72,6 +77,7 @@ __all__ = [
     "START",
     "Feed",
     "Grant",
+    "Grounds",
     "Outcome",
     "Point",
     "Range",
@@ -83,6 +89,7 @@ __all__ = [
     "expire",
     "first_seen",
     "grant_of",
+    "narrowed",
     "offer_again",
     "open_feed",
     "outcome_of",
@@ -105,12 +112,13 @@ Outcome = Literal["release", "moderate", "hold", "refuse"]
 #: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
 State = Literal["queued", "given", "held", "under review", "expired", "refused", "returned"]
 
-_Was = Literal["queued", "reviewed", "held", "under review", "new"]
+_Was = Literal["queued", "reviewed", "reviewed otherwise", "held", "under review", "new"]
 _Fate = Literal["queued", "held", "under review", "refused", "returned"]
 
 #: What becomes of an entry when its handling turns to an outcome, by what it was: unread and
-#: released by range (``queued``) or one by one (``reviewed``), waiting in one of two ways, or not
-#: published yet. It depends on nothing else, not even on the outcome before:
+#: released by range (``queued``) or one by one (``reviewed``, or ``reviewed otherwise`` if there is
+#: a reason now for which it was not), waiting in one of two ways, or not published yet. It depends
+#: on nothing else, not even on the outcome before:
 #:
 #: - what is under review leaves it only one by one, or by refusal;
 #: - what was reviewed goes on under ``moderate``, but a stop sends it back to be reviewed again,
@@ -122,6 +130,7 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "release": {
         "queued": "queued",
         "reviewed": "queued",
+        "reviewed otherwise": "queued",
         "held": "queued",
         "under review": "under review",
         "new": "queued",
@@ -129,6 +138,7 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "moderate": {
         "queued": "under review",
         "reviewed": "queued",
+        "reviewed otherwise": "under review",
         "held": "under review",
         "under review": "under review",
         "new": "under review",
@@ -136,6 +146,7 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "hold": {
         "queued": "held",
         "reviewed": "under review",
+        "reviewed otherwise": "under review",
         "held": "held",
         "under review": "under review",
         "new": "held",
@@ -143,6 +154,7 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
     "refuse": {
         "queued": "refused",
         "reviewed": "refused",
+        "reviewed otherwise": "refused",
         "held": "refused",
         "under review": "refused",
         "new": "refused",
@@ -154,6 +166,7 @@ _FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
 #: of it goes back to who published it and has to be published anew.
 Resumed = Literal["returned", "under review"]
 _NOTHING: Final[Mapping[int, Resumed]] = {}
+_NO_GROUNDS: Final[Mapping[int, Grounds]] = {}
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -170,7 +183,9 @@ class Feed(msgspec.Struct, frozen=True):
 
     ``outcomes`` has every handling of the collection, sorted; ``grants`` are in order of time;
     ``stays`` are sorted by handling and place. ``mark`` is how far the party has been served;
-    ``ahead`` names the handlings for which a reader of these alone has come further.
+    ``ahead`` names the handlings for which a reader of these alone has come further. ``grounds``
+    says for what each moderated handling is reviewed; feeds stored by older releases do not, and
+    the next change sends back what they had reviewed and unread.
     """
 
     outcomes: tuple[tuple[int, Outcome], ...]
@@ -178,21 +193,30 @@ class Feed(msgspec.Struct, frozen=True):
     stays: tuple[Stay, ...] = ()
     mark: Point = START
     ahead: tuple[tuple[int, Point], ...] = ()
+    grounds: tuple[tuple[int, Grounds], ...] = ()
 
 
 # --- the standing ------------------------------------------------------------------------------
 
 
-def open_feed(outcomes: Mapping[int, Outcome]) -> Feed:
+def open_feed(
+    outcomes: Mapping[int, Outcome], grounds: Mapping[int, Grounds] = _NO_GROUNDS
+) -> Feed:
     """The feed of a party that joins, now or late: the whole history of what is released is live,
     and all the rest waits, or is refused, from the first entry on."""
     feed = Feed(outcomes=(), grants=(Grant(0, OPEN, frozenset()),))
-    return first_seen(feed, outcomes, 0)
+    return first_seen(feed, outcomes, 0, grounds)
 
 
-def first_seen(feed: Feed, outcomes: Mapping[int, Outcome], at_seq: int) -> Feed:
+def first_seen(
+    feed: Feed,
+    outcomes: Mapping[int, Outcome],
+    at_seq: int,
+    grounds: Mapping[int, Grounds] = _NO_GROUNDS,
+) -> Feed:
     """Take in handlings whose first entries are at ``at_seq`` or behind it, decided then and
-    there: all at once, since each costs as much as the feed is long.
+    there: all at once, since each costs as much as the feed is long. ``grounds`` has what those
+    that are moderated are reviewed for.
 
     Refused with ``Conflict`` if the feed knows one of them: only ``change`` may decide anew.
     """
@@ -213,7 +237,17 @@ def first_seen(feed: Feed, outcomes: Mapping[int, Outcome], at_seq: int) -> Feed
         outcomes=tuple(sorted((*feed.outcomes, *outcomes.items()))),
         grants=(*feed.grants[:-1], live),
         stays=merged((*feed.stays, *stays)) if stays else feed.stays,
+        grounds=tuple(sorted((*feed.grounds, *_moderated(outcomes, grounds).items()))),
     )
+
+
+def _moderated(
+    outcomes: Mapping[int, Outcome], grounds: Mapping[int, Grounds]
+) -> dict[int, Grounds]:
+    """The grounds that matter: those of moderated handlings that have some."""
+    return {
+        h: grounds[h] for h, outcome in outcomes.items() if outcome == "moderate" and grounds.get(h)
+    }
 
 
 def change(
@@ -223,17 +257,19 @@ def change(
     end: int,
     base_us: int,
     resumed: Mapping[int, Resumed] = _NOTHING,
+    grounds: Mapping[int, Grounds] = _NO_GROUNDS,
 ) -> tuple[Feed, int]:
     """Bring the feed to a new standing; ``_FATES`` says what becomes of what.
 
-    ``outcomes`` must have exactly the handlings of the feed; ``end`` is the collection's next
+    ``outcomes`` must have exactly the handlings of the feed, ``grounds`` what those that are
+    moderated are reviewed for; ``end`` is the collection's next
     sequence number; ``base_us`` must lie above every time the feed has given or could give; what
     was held of the handlings in ``resumed`` is not given by range. What is given late comes in the
     order of the collection, whatever its handlings, so that a relationship follows what it relates.
 
     Returns the feed and the least time that later entries may have (``base_us`` if nothing was
-    given late): the caller moves the collection's clock there in the same transaction. If no
-    outcome changes, the feed is returned as it is.
+    given late): the caller moves the collection's clock there in the same transaction. If neither
+    an outcome nor grounds change, the feed is returned as it is.
     """
     known = dict(feed.outcomes)
     if known.keys() != outcomes.keys():
@@ -241,12 +277,13 @@ def change(
             "feed.handlings",
             f"Expected outcomes for handlings {sorted(known)}, got {sorted(outcomes)}.",
         )
-    turned = {h: outcome for h, outcome in outcomes.items() if known[h] != outcome}
+    old, new = dict(feed.grounds), _moderated(outcomes, grounds)
+    turned = {h: o for h, o in outcomes.items() if known[h] != o or old.get(h) != new.get(h)}
     if not turned:
         return feed, base_us
     _check_base(feed, base_us)
     kept, moved = _turn_stays(feed.stays, turned, resumed, end)
-    grants, withdrawn = _withdraw(feed, turned, end)
+    grants, withdrawn = _withdraw(feed, turned, new, end)
     moved += withdrawn
     moved += [(_FATES[outcome]["new"], (h, end, OPEN)) for h, outcome in turned.items()]
     given = [span for fate, span in moved if fate == "queued" and span[2] != OPEN]
@@ -257,6 +294,7 @@ def change(
         outcomes=tuple(sorted(outcomes.items())),
         grants=joined((*grants, *late, live)),
         stays=merged((*kept, *(Stay(*span, fate) for fate, span in moved if fate != "queued"))),
+        grounds=tuple(sorted(new.items())),
     )
     return changed, clock_us
 
@@ -287,7 +325,7 @@ def _turn_stays(
 
 
 def _withdraw(
-    feed: Feed, turned: Mapping[int, Outcome], end: int
+    feed: Feed, turned: Mapping[int, Outcome], grounds: Mapping[int, Grounds], end: int
 ) -> tuple[list[Grant], list[tuple[_Fate, Span]]]:
     """Close the live grant at ``end`` and take out of the grants what is unread and may no longer
     be read. A grant in which the mark lies is split there, for these handlings only."""
@@ -297,16 +335,32 @@ def _withdraw(
     withdrawn: list[tuple[_Fate, Span]] = []
     ahead = dict(feed.ahead)
     for grant in grants[first:]:
-        was: _Was = "reviewed" if grant.late and grant.late.reviewed else "queued"
         out = []
         for h in grant.handlings & turned.keys():
-            fate = _FATES[turned[h]][was]
+            fate = _FATES[turned[h]][_was(grant, grounds.get(h, frozenset()))]
             unread = first_after(grant, ahead.get(h, feed.mark))
             if fate != "queued" and unread < grant.b:
                 out.append((h, unread, grant.b))
                 withdrawn.append((fate, out[-1]))
         left += without(grant, out)
     return left, withdrawn
+
+
+def _was(grant: Grant, grounds: Grounds) -> _Was:
+    """How unread entries of a grant were released, where a person now has to pass ``grounds``."""
+    if grant.late is None or not grant.late.reviewed:
+        return "queued"
+    return "reviewed" if grounds <= grant.late.passed else "reviewed otherwise"
+
+
+def narrowed(before: tuple[Outcome, Grounds], after: tuple[Outcome, Grounds]) -> bool:
+    """True if something of a handling might be read before, and may not be after: what is under
+    way of it has to be broken off."""
+    if before[0] == "release":
+        return after[0] != "release"
+    if before[0] == "moderate":
+        return after[0] != "release" and not (after[0] == "moderate" and after[1] <= before[1])
+    return False
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -324,10 +378,10 @@ def segments(feed: Feed, after: Point, only: Collection[int] | None = None) -> I
     of the number of grants, at any depth; a cursor that comes as a time needs one look into the
     collection (``Point(us, first entry added after us)``).
     """
-    outcomes = dict(feed.outcomes)
+    outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
     for index in range(first_reaching(feed.grants, after), len(feed.grants)):
         grant = feed.grants[index]
-        handlings = _readable(grant, outcomes)
+        handlings = _readable(grant, outcomes, grounds)
         if only is not None:
             handlings &= frozenset(only)
         if handlings:
@@ -415,7 +469,8 @@ def review(
     end: int,
     base_us: int,
 ) -> tuple[Feed, int]:
-    """One waiting entry is released, as a late grant of its own, or refused for good.
+    """One waiting entry is released, as a late grant of its own, or refused for good. The release
+    passes what the handling is reviewed for now.
 
     Refused with ``Missing`` if the entry does not wait; with ``Conflict`` if it should be
     released while its handling is stopped. Refusing is possible at any time. ``end``, ``base_us``
@@ -437,7 +492,8 @@ def review(
             hint="Review it again when the stop is lifted.",
         )
     _check_base(feed, base_us)
-    late, clock_us = _given_late([(handling, seq, seq + 1)], end, base_us, reviewed=True)
+    passed = dict(feed.grounds).get(handling, frozenset())
+    late, clock_us = _given_late([(handling, seq, seq + 1)], end, base_us, passed=passed)
     live = replace(feed.grants[-1], a=end)
     grants = joined((*_closed(feed.grants, end), *late, live))
     return replace(feed, grants=grants, stays=stays), clock_us
@@ -460,14 +516,14 @@ def offer_again(
             raise Conflict("feed.again.stopped", f"Expected a readable handling, got {handling}.")
     _check_base(feed, base_us)
     grants: list[Grant] = []
-    spans: dict[bool, list[Span]] = {False: [], True: []}
+    spans: dict[Grounds | None, list[Span]] = defaultdict(list)
     for grant in _closed(feed.grants, end):
         out = [(h, s, s + 1) for h, s in entries if h in grant.handlings and grant.a <= s < grant.b]
-        spans[grant.late is not None and grant.late.reviewed] += out
+        spans[grant.late.passed if grant.late and grant.late.reviewed else None] += out
         grants += _less(grant, out)
     late: list[Grant] = []
-    for reviewed, some in spans.items():
-        made, base_us = _given_late(some, end, base_us, reviewed=reviewed)
+    for passed in sorted(spans, key=lambda one: (one is not None, sorted(one or ()))):
+        made, base_us = _given_late(spans[passed], end, base_us, passed=passed)
         late += made
     live = replace(feed.grants[-1], a=end)
     return replace(feed, grants=joined((*grants, *late, live))), base_us
@@ -506,8 +562,8 @@ def readable_ranges(feed: Feed, handling: int) -> tuple[tuple[int, int], ...]:
     """Where entries of a handling are granted and its outcome lets them be read now, however far
     the reader has come: what the party may know to exist. Disjoint ranges ``a <= seq < b``, in
     order."""
-    outcomes = dict(feed.outcomes)
-    found = [(g.a, g.b) for g in feed.grants if handling in _readable(g, outcomes)]
+    outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
+    found = [(g.a, g.b) for g in feed.grants if handling in _readable(g, outcomes, grounds)]
     return tuple(sorted(found))
 
 
@@ -548,13 +604,16 @@ def _range(handling: int, a: int, b: int, state: State) -> Iterator[Range]:
         yield Range(handling, a, b, state)
 
 
-def _readable(grant: Grant, outcomes: Mapping[int, Outcome]) -> frozenset[int]:
-    """The handlings of the grant that may be read now: a moderated one only where reviewed."""
-    reviewed = grant.late is not None and grant.late.reviewed
+def _readable(
+    grant: Grant, outcomes: Mapping[int, Outcome], grounds: Mapping[int, Grounds]
+) -> frozenset[int]:
+    """The handlings of the grant that may be read now: a moderated one only where reviewed for
+    every reason there is."""
     return frozenset(
         h
         for h in grant.handlings
-        if outcomes[h] == "release" or (reviewed and outcomes[h] == "moderate")
+        if outcomes[h] == "release"
+        or (outcomes[h] == "moderate" and _was(grant, grounds.get(h, frozenset())) == "reviewed")
     )
 
 
@@ -567,13 +626,17 @@ def _closed(grants: Sequence[Grant], end: int) -> list[Grant]:
 
 
 def _given_late(
-    spans: Iterable[Span], at: int, base_us: int, *, reviewed: bool = False
+    spans: Iterable[Span], at: int, base_us: int, *, passed: Grounds | None = None
 ) -> tuple[list[Grant], int]:
-    """Late grants of these ranges from ``base_us`` on, and the first time after them. The times
-    run on over ranges that lie apart, so a gap between them costs none."""
+    """Late grants of these ranges from ``base_us`` on, and the first time after them; ``passed``
+    if a person has released them. The times run on over ranges that lie apart, so a gap between
+    them costs none."""
     grants = []
+    reviewed = passed is not None
     for a, b, handlings in swept(spans):
-        grants.append(Grant(a, b, handlings, Late(at, base_us - a, reviewed)))
+        grants.append(
+            Grant(a, b, handlings, Late(at, base_us - a, reviewed, passed or frozenset()))
+        )
         base_us += b - a
     return grants, base_us
 
@@ -602,6 +665,8 @@ def check_feed(feed: Feed, end: int) -> None:
         spans[stay.handling].append((stay.a, stay.b, stay.state))
     _demand(feed.stays == merged(feed.stays), "stays", feed.stays)
     _demand(spans.keys() == {h for h, _ in feed.outcomes}, "handlings", sorted(spans))
+    moderated = {h for h, outcome in feed.outcomes if outcome == "moderate"}
+    _demand({h for h, _ in feed.grounds} <= moderated, "grounds", feed.grounds)
     for h, outcome in feed.outcomes:
         cover = sorted(spans[h])
         _demand(all(x[1] == y[0] for x, y in pairwise(cover)), "cover", h)
@@ -614,7 +679,7 @@ def check_feed(feed: Feed, end: int) -> None:
 
 
 def _check_grants(feed: Feed, end: int) -> None:
-    outcomes = dict(feed.outcomes)
+    outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
     ahead = dict(feed.ahead)
     *closed, live = feed.grants
     _demand(live.late is None and live.b == OPEN and live.a <= end, "live", live)
@@ -631,7 +696,7 @@ def _check_grants(feed: Feed, end: int) -> None:
         else:
             _demand(ended.seq <= (two.late.at if two.late else two.a), "time", two)
     for grant in feed.grants[first_reaching(feed.grants, feed.mark) :]:
-        for h in grant.handlings - _readable(grant, outcomes):
+        for h in grant.handlings - _readable(grant, outcomes, grounds):
             behind = first_after(grant, ahead.get(h, feed.mark)) == grant.b
             _demand(behind, "unread", grant)
     _demand(all(point > feed.mark for _, point in feed.ahead), "ahead", feed.ahead)

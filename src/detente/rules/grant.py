@@ -17,6 +17,7 @@ __all__ = [
     "OPEN",
     "START",
     "Grant",
+    "Grounds",
     "Late",
     "Point",
     "Span",
@@ -41,6 +42,9 @@ OPEN: Final = 2**53 - 1
 
 StayState = Literal["held", "under review", "expired", "refused", "returned"]
 
+#: What a person has to pass before an entry goes: a mark for each reason.
+Grounds = frozenset[str]
+
 #: A range of one handling: (handling, a, b).
 Span = tuple[int, int, int]
 
@@ -60,11 +64,13 @@ START: Final = Point(-1, 0)
 
 class Late(msgspec.Struct, frozen=True):
     """What makes a grant late: given when the collection ended at ``at``, its entries are
-    readable at ``shift_us + seq``. ``reviewed``: given one by one, by a person."""
+    readable at ``shift_us + seq``. ``reviewed``: given one by one, by a person, who passed what
+    is in ``passed`` and nothing else."""
 
     at: int
     shift_us: int
     reviewed: bool = False
+    passed: Grounds = frozenset()
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
 from detente.faces.documents import new_envelope
 from detente.gateway.draft import AssessmentDraft, draft_assessment
 from detente.gateway.order import Enacted
-from detente.model import Assessment, Entry, decode
+from detente.model import Agreement, Assessment, Entry, decode
 from detente.proof import Envelope, add_signature
 from detente.record import verify_copy, write_copy
 from detente.testing import World
-from detente.testing.parts import AGREEMENT, DAY_MS, terms_of
+from detente.testing.parts import AGREEMENT, DAY_MS, READER, terms_of
 from tests.unit.gateway.kit import look
 
 
@@ -237,3 +237,70 @@ def test_the_record_of_an_assessment_is_checked(tmp_path: Path) -> None:
         assert codes & {"record.document", "record.files", "record.missing"}
 
     play(tmp_path, story)
+
+
+async def lapse(world: World) -> None:
+    world.clock.advance(DAY_MS)
+    await world.sites["B"].orders.tick()
+
+
+async def take_back(world: World) -> None:
+    await assess(world, assessment(world, "N2", partner=READER, kinds=()))
+
+
+@pytest.mark.parametrize("end", [lapse, take_back])
+def test_what_is_under_way_is_cut_when_its_assessment_ends(
+    tmp_path: Path, end: Callable[[World], Awaitable[None]]
+) -> None:
+    async def story(world: World) -> None:
+        await assess(world, assessment(world, partner=READER))
+        item = await publish(world, "VI")
+        assert await world.begin_read()
+        await end(world)
+        reading = world._reading.pop()
+        assert await reading.site.finish(reading.ready, reading.ask, reading.send) is None
+        lines = await world.sites["B"].ask.trace(item, AGREEMENT)
+        assert {line.state for line in lines if line.party == READER} == {"under review"}
+
+    play(tmp_path, story)
+
+
+def test_a_review_for_one_reason_does_not_stand_in_for_an_assessment(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await assess(world, assessment(world))
+        terms = terms_of(world.charters)
+        made = replace(
+            terms,
+            version=2,
+            kinds=tuple(
+                replace(kind, assessed=True, moderated=True) if kind.id == "VI" else kind
+                for kind in terms.kinds
+            ),
+            powers=tuple(
+                replace(one, verbs=(*one.verbs, "assess")) if "assure" in one.verbs else one
+                for one in terms.powers
+            ),
+        )
+        await import_version(world, made)
+        item = await publish(world, "VI")
+        await world.review(item, "W", "release")
+        assert await states(world, item) == {"queued"}
+        await lapse(world)
+        assert await states(world, item) == {"under review"}
+        await world.exchange()
+        assert await states(world, item) == {"under review"}
+        # Released for both, it stays so when one of them goes away.
+        await world.review(item, "W", "release")
+        await assess(world, assessment(world, "N3"))
+        assert await states(world, item) == {"queued"}
+
+    play(tmp_path, story)
+
+
+async def import_version(world: World, made: Agreement) -> None:
+    envelope = new_envelope("agreement", made, exercise=False)
+    for party in world.charters:
+        envelope = add_signature(envelope, world.keys[party]["head-1"])
+    for site in world.sites.values():
+        await site.orders.import_agreement(envelope.encode())
+    world.clock.advance(3)

@@ -533,3 +533,21 @@ def test_the_checker_finds(code: str, wrong: dict[str, tuple[object, ...]]) -> N
     with pytest.raises(Broken) as found:
         check_feed(msgspec.structs.replace(SOUND, **wrong), 6)
     assert found.value.code == code
+
+
+def test_a_feed_of_before_is_read_and_what_it_had_reviewed_waits_again() -> None:
+    """Feeds of older releases say nothing of what an entry was reviewed for."""
+    old = (
+        b'{"outcomes":[[0,"moderate"]],"grants":[{"a":0,"b":1,"handlings":[0],"late":'
+        b'{"at":2,"shift_us":10,"reviewed":true}},{"a":2,"b":9007199254740991,"handlings":[],'
+        b'"late":null}],"stays":[{"handling":0,"a":1,"b":9007199254740991,"state":"under review"}],'
+        b'"mark":{"us":-1,"seq":0},"ahead":[]}'
+    )
+    feed = msgspec.json.decode(old, type=Feed)
+    check_feed(feed, 2)
+    assert state_of(feed, 0, 0) == "queued"
+    changed, _ = change(
+        feed, {0: "moderate"}, end=2, base_us=20, grounds={0: frozenset({"moderated"})}
+    )
+    check_feed(changed, 2)
+    assert state_of(changed, 0, 0) == "under review"

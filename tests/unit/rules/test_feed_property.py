@@ -7,10 +7,10 @@ the feed's own invariants. Readers of one machine share no handling, but for the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,6 +30,7 @@ from detente.rules.feed import (
     START,
     Feed,
     Grant,
+    Grounds,
     Outcome,
     Point,
     Resumed,
@@ -38,6 +39,7 @@ from detente.rules.feed import (
     expire,
     first_seen,
     grant_of,
+    narrowed,
     offer_again,
     open_feed,
     point_of,
@@ -50,11 +52,20 @@ from detente.rules.feed import (
     state_of,
     time_of,
 )
-from tests.world.naive_feed import NaiveFeed, Row, Shelf
+from tests.world.naive_feed import NaiveFeed, Row, Shelf, split
 
 HANDLINGS = range(3)
 handlings = st.sampled_from(HANDLINGS)
-outcomes = st.sampled_from(("release", "release", "hold", "hold", "moderate", "refuse"))
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
+    ("release", "release", "hold", "hold", "moderate", "refuse")
+)
+#: Outcomes with what they ask a person for, as the model has them.
+words = st.sampled_from(
+    (
+        "release", "release", "hold", "hold", "refuse",
+        "moderate", "moderate a", "moderate b", "moderate a b",
+    )
+)  # fmt: skip
 fates = st.sampled_from(("returned", "under review"))
 gaps = st.integers(0, 4)
 
@@ -101,6 +112,14 @@ def take(feed: Feed, shelf: Shelf, after_us: int, limit: int, only: Only) -> Pag
     return page
 
 
+def said(words: Mapping[int, str]) -> tuple[dict[int, Outcome], dict[int, Grounds]]:
+    """Outcomes and grounds, as a feed wants them, of words as the model has them."""
+    found = {handling: split(word) for handling, word in words.items()}
+    return {h: cast(Outcome, one) for h, (one, _) in found.items()}, {
+        h: grounds for h, (_, grounds) in found.items()
+    }
+
+
 class FeedMachine(RuleBasedStateMachine):
     """A party with the readers of ``filters``; ``disjoint`` if none shares a handling."""
 
@@ -109,41 +128,42 @@ class FeedMachine(RuleBasedStateMachine):
 
     @initialize(
         history=st.lists(handlings, max_size=6),
-        first=st.fixed_dictionaries(dict.fromkeys(HANDLINGS, outcomes)),
+        first=st.fixed_dictionaries(dict.fromkeys(HANDLINGS, words)),
         all_known=st.booleans(),
     )
-    def join(self, history: list[int], first: dict[int, Outcome], all_known: bool) -> None:
+    def join(self, history: list[int], first: dict[int, str], all_known: bool) -> None:
         self.now_us = 0
         self.shelf = Shelf()
         for handling in history:
             self.shelf.append(handling, self.now_us)
         known = first if all_known else {h: first[h] for h in set(history)}
-        self.feed = open_feed(known)
+        self.feed = open_feed(*said(known))
         self.naive = NaiveFeed(known, history)
         self.readers = [Reader(only) for only in self.filters]
 
     # --- the authority's side ---
 
-    @rule(published=st.lists(handlings, min_size=1, max_size=4), outcome=outcomes, gap=gaps)
-    def publish(self, published: list[int], outcome: Outcome, gap: int) -> None:
+    @rule(published=st.lists(handlings, min_size=1, max_size=4), outcome=words, gap=gaps)
+    def publish(self, published: list[int], outcome: str, gap: int) -> None:
         self.now_us += gap
         for handling in published:
             if handling not in self.naive.outcomes:
-                self.feed = first_seen(self.feed, {handling: outcome}, self.shelf.end)
+                new, grounds = said({handling: outcome})
+                self.feed = first_seen(self.feed, new, self.shelf.end, grounds)
                 self.naive.outcomes[handling] = outcome
             self.shelf.append(handling, self.now_us)
             self.naive.publish(handling)
 
     @rule(
-        picks=st.dictionaries(handlings, outcomes, max_size=3),
+        picks=st.dictionaries(handlings, words, max_size=3),
         resumed=st.dictionaries(handlings, fates, max_size=2),
         arrived=st.booleans(),
         gap=gaps,
     )
     def narrow_or_widen(
-        self, picks: dict[int, Outcome], resumed: dict[int, Resumed], arrived: bool, gap: int
+        self, picks: dict[int, str], resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
-        new = {h: picks.get(h, outcome) for h, outcome in self.feed.outcomes}
+        new = {h: picks.get(h, outcome) for h, outcome in self.naive.outcomes.items()}
         self._change(new, resumed, arrived, gap)
 
     @rule(
@@ -153,19 +173,19 @@ class FeedMachine(RuleBasedStateMachine):
         gap=gaps,
     )
     def stop_or_resume_all(
-        self, outcome: Outcome, resumed: dict[int, Resumed], arrived: bool, gap: int
+        self, outcome: str, resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
         self._change(dict.fromkeys(self.naive.outcomes, outcome), resumed, arrived, gap)
 
     @rule(handling=handlings, arrived=st.booleans())
     def stop_or_resume_one(self, handling: int, arrived: bool) -> None:
-        new = dict(self.feed.outcomes)
+        new = dict(self.naive.outcomes)
         if handling in new:
             new[handling] = "hold" if new[handling] == "release" else "release"
             self._change(new, {}, arrived, 0)
 
     def _change(
-        self, new: dict[int, Outcome], resumed: dict[int, Resumed], arrived: bool, gap: int
+        self, new: dict[int, str], resumed: dict[int, Resumed], arrived: bool, gap: int
     ) -> None:
         for reader in self.readers:
             page = reader.in_flight
@@ -175,8 +195,20 @@ class FeedMachine(RuleBasedStateMachine):
         self.now_us += gap
         before = self.feed
         base_us = max(self.now_us, self.shelf.next_us)
+        outcomes, grounds = said(new)
+        for handling, outcome in before.outcomes:
+            was = outcome, dict(before.grounds).get(handling, frozenset[str]())
+            if not narrowed(was, (outcomes[handling], grounds[handling])):
+                # What is not broken off may still be read.
+                assert all(
+                    self.naive.may_read(row, new)
+                    for row in self.naive.rows
+                    if row.handling == handling
+                    and row.state == "granted"
+                    and self.naive.may_read(row, self.naive.outcomes)
+                )
         self.feed, clock_us = change(
-            before, new, end=self.shelf.end, base_us=base_us, resumed=resumed
+            before, outcomes, end=self.shelf.end, base_us=base_us, resumed=resumed, grounds=grounds
         )
         assert clock_us >= base_us
         self.shelf.next_us = clock_us
@@ -252,7 +284,7 @@ class FeedMachine(RuleBasedStateMachine):
         assert page.seqs == [row.seq for row in rows]
         # Said directly, beside the model: what is stopped does not leave.
         for row in rows:
-            assert self.naive.outcomes[row.handling] in ("release", "moderate")
+            assert split(self.naive.outcomes[row.handling])[0] in ("release", "moderate")
         if rows:
             page.rows = [copy(row) for row in rows]
             reader.in_flight = page
@@ -267,7 +299,7 @@ class FeedMachine(RuleBasedStateMachine):
         for reader in self.readers:
             if reader.in_flight:
                 stopped = reader.in_flight.rows[-1].handling
-                self._change(dict(self.feed.outcomes) | {stopped: "hold"}, {}, arrived, 0)
+                self._change(self.naive.outcomes | {stopped: "hold"}, {}, arrived, 0)
                 if prompt:
                     self._receipt(reader)
 
