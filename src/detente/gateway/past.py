@@ -77,8 +77,7 @@ class Past:
         self._end = entries_until(view, self._log, at_ms)
         # A row for each act, in the order in which both were learnt.
         self._acts = [
-            (row, act)
-            for row, act in zip(view.acts(agreement), book.acts(agreement), strict=False)
+            (row, act) for row, act in zip(view.acts(agreement), book.acts(agreement), strict=False)
         ]
         # Assessments stand in the node's own ledger, where places are others.
         self._private = [act for row, act in self._acts if row.log != self._log]
@@ -278,9 +277,7 @@ class _Played:
         self._known: dict[tuple[object, ...], tuple[Outcome | None, Kind | None]] = {}
         self._kind: Kind | None = None
 
-    def stand(
-        self, key: tuple[object, ...], at_ms: int, standing: Callable[[], Standing]
-    ) -> None:
+    def stand(self, key: tuple[object, ...], at_ms: int, standing: Callable[[], Standing]) -> None:
         """A standing took force."""
         if key not in self._known:
             self._known[key] = self._decided(standing())
