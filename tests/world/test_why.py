@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from detente.errors import Invalid, Missing
 from detente.gateway.intake import Publication
+from detente.gateway.opening import OpenAsk
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.versions import Versions
 from detente.gateway.why import ItemWhy
 from detente.testing import World, check
-from detente.testing.parts import AGREEMENT, HOUR_MS
+from detente.testing.parts import AGREEMENT, DAY_MS, HOUR_MS
 from detente.testing.site import Site
+from tests.unit.gateway.test_assessment import assess, assessment
+from tests.unit.gateway.test_assessment import play as assess_play
 from tests.world.test_histories import Histories
 
 READERS = ("B", "K", "W")
@@ -263,6 +266,43 @@ def test_every_step_of_a_long_history_is_remembered(tmp_path: Path) -> None:
         await notes.compare(world)
 
     play(tmp_path, story)
+
+
+@pytest.mark.parametrize("opened", [0, 40])
+def test_assessments_of_then_count_for_then(tmp_path: Path, opened: int) -> None:
+    """They begin, end and are replaced without another digest of the standing, and stand in the
+    node's own ledger, which may be longer or shorter than that of the agreement."""
+
+    async def story(world: World) -> None:
+        notes = Notes()
+        b = world.sites["B"]
+
+        async def step(work: Awaitable[object] | None = None) -> None:
+            if work is not None:
+                await work
+            await notes.take(world)
+            world.clock.advance(1000)
+
+        (track,) = await world.publish("B", "VT", "B-NAV")
+        ask = OpenAsk(item=track, by="head", reason="Read", agreement=AGREEMENT)
+        code = (await b.openings.open(ask)).code
+        for _ in range(opened):
+            await b.openings.open(replace(ask, accept=code))
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(assess(world, assessment(world)))
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(assess(world, assessment(world, "N2", kinds=())))
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(assess(world, assessment(world, "N3")))
+        await step(world.publish("B", "VI", "B-NAV"))
+        await step(world.suspend("B", kinds=("VI",), direction="out"))
+        await step(world.resume("B"))
+        await step(world.advance(DAY_MS))
+        await step(world.publish("B", "VI", "B-NAV"))
+        assert {note[0] for note in notes.noted.values()} >= {"queued", "held", "under review"}
+        await notes.compare(world)
+
+    assess_play(tmp_path, story)
 
 
 def test_recall_counts_from_its_instant_for_the_versions_it_was_about(tmp_path: Path) -> None:

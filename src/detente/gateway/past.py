@@ -79,14 +79,29 @@ class Past:
         self._end = entries_until(view, self._log, at_ms)
         # A row for each act, in the order in which both were learnt.
         self._acts = [
-            (row.index, act)
-            for row, act in zip(view.acts(agreement), book.acts(agreement), strict=False)
+            (row, act) for row, act in zip(view.acts(agreement), book.acts(agreement), strict=False)
         ]
-        self.acts = self._known(self._end)
-        self.standing = fold(self.acts, at_ms)
+        # Assessments stand in the node's own ledger, where places are others.
+        self._private = [act for row, act in self._acts if row.log != self._log]
+        self.acts = self._known(self._end, at_ms)
+        self.standing = self._fold(self._end, at_ms)
 
-    def _known(self, end: int) -> list[Act]:
-        return [act for index, act in self._acts if index < end]
+    def _known(self, end: int, at_ms: int) -> list[Act]:
+        """What was known when the agreement's ledger had so many entries, at that instant. Times
+        in the node's own ledger never go back either, so there the time says what was known."""
+        return [
+            act
+            for row, act in self._acts
+            if (row.index < end if row.log == self._log else act.at_ms <= at_ms)
+        ]
+
+    def _fold(self, end: int, at_ms: int) -> Standing:
+        return replace(fold(self._known(end, at_ms), at_ms), own=self._book.me.party)
+
+    def _key(self, entry: Entry) -> tuple[object, ...]:
+        """What is the same for standings that decide alike. A digest says nothing of assessments,
+        for it is the same on both sides."""
+        return entry.standing or "", *fold(self._private, entry.at).assessments
 
     def current(self, standing: Standing) -> Current:
         """The form in which decisions are asked for; a past standing has no epoch here."""
@@ -101,24 +116,20 @@ class Past:
             return "recalled"
         played = _Played(self, place, party, self._book.me.party)
         first_ms = place.added_us // 1000
-        played.stand("", first_ms, lambda: fold(self._known(start), first_ms))
+        played.stand((), first_ms, lambda: self._fold(start, first_ms))
         for index, entry in entries:
             if told.hear(entry):
                 played.served(entry.at)
             if entry.act == "standing":
                 told.stand(index, functools.partial(self._cut_at, place.handling.collection, party))
-                known = functools.partial(self._standing, index, entry.at)
-                played.stand(entry.standing or "", entry.at, known)
+                known = functools.partial(self._fold, index, entry.at)
+                played.stand(self._key(entry), entry.at, known)
             elif (entry.collection, entry.party) == (place.handling.collection, party):
                 played.act(entry)
         if played.feed is None:
             return "no feed"
         state = item_state(played.feed, 0, 0, told.pages())
         return "passed over" if state == "queued" and told.newer_given() else state
-
-    def _standing(self, index: int, at_ms: int) -> Standing:
-        """What was in force when the ledger had so many entries."""
-        return fold(self._known(index), at_ms)
 
     def _cut_at(self, name: str, party: str, row: PageRow) -> int | None:
         """The entry of the standing that broke off a page of which no entry says how it ended: the
@@ -152,7 +163,7 @@ class Past:
         self, index: int, at_ms: int, handlings: Sequence[Handling], party: str
     ) -> list[tuple[Outcome, Grounds]]:
         """What was decided of each when the ledger had so many entries."""
-        current = self.current(self._standing(index, at_ms))
+        current = self.current(self._fold(index, at_ms))
         own = self._book.me.party
         decisions = [decide_for(current, one, own=own, party=party) for one in handlings]
         return [(one.outcome, one.grounds) for one in decisions]
@@ -275,16 +286,16 @@ class _Played:
         self._past, self._place, self._party, self._own = past, place, party, own
         self.feed: Feed | None = None
         self._base_us = place.added_us
-        #: By digest of the standing: the outcome (None where the party has no feed), what a person
-        #: has to pass, and the kind.
-        self._known: dict[str, tuple[Outcome | None, Grounds, Kind | None]] = {}
+        #: By ``Past._key``: the outcome (None where the party has no feed), what a person has to
+        #: pass, and the kind.
+        self._known: dict[tuple[object, ...], tuple[Outcome | None, Grounds, Kind | None]] = {}
         self._kind: Kind | None = None
 
-    def stand(self, digest: str, at_ms: int, standing: Callable[[], Standing]) -> None:
+    def stand(self, key: tuple[object, ...], at_ms: int, standing: Callable[[], Standing]) -> None:
         """A standing took force."""
-        if digest not in self._known:
-            self._known[digest] = self._decided(standing())
-        outcome, grounds, self._kind = self._known[digest]
+        if key not in self._known:
+            self._known[key] = self._decided(standing())
+        outcome, grounds, self._kind = self._known[key]
         if self.feed is None:
             # A party that joins gets the feed of one that was always there.
             self.feed = None if outcome is None else open_feed({0: outcome}, {0: grounds})
