@@ -469,7 +469,8 @@ class _Stopping(Conflict):
 
 def _check_receiving(standing: Standing, sheet: PageSheet) -> None:
     """Refuse a page with anything that an order of its recipient keeps from being received, as it
-    stands when the page is written: it stays at the partner, who may not know the order yet."""
+    stands when the page is written: it stays at the partner, who may not know the order yet. While
+    there is such an order, what the agreement rules out is refused with it."""
     mine = {
         f"directive {order.directive.id}"
         for order in standing.orders
@@ -477,6 +478,10 @@ def _check_receiving(standing: Standing, sheet: PageSheet) -> None:
     }
     for handling in sheet.handlings if mine else ():
         decision = decide(standing, handling, sender=sheet.sender, recipient=sheet.recipient)
+        if decision.outcome == "refuse":
+            # What the agreement rules out is decided before any order is looked at: whether one
+            # of them covers it, nobody has asked.
+            raise _Stopping("exchange.stopped-here", decision.reasons[0].words)
         for reason in decision.reasons if decision.outcome == "hold" else ():
             if reason.source in mine:
                 raise _Stopping("exchange.stopped-here", reason.words)

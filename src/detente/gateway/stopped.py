@@ -63,7 +63,32 @@ def stopped_of(current: Current, own: str, flow: Flow) -> Stopped | None:
                 until_ms=_until(orders),
                 contact=contact,
             )
-    return None
+    wanting = _unassured(terms, standing, own, flow.party)
+    if not wanting:
+        return None
+    return Stopped(
+        code="feed.awaiting-assurance",
+        words=f"This feed waits for {flow.party} to assure what agreement {terms.id} asks for "
+        f"{', '.join(wanting)}.",
+        directives=(),
+        contact=contact,
+    )
+
+
+def _unassured(terms: Agreement, standing: Standing, sender: str, reader: str) -> list[str]:
+    """The kinds for which the agreement itself asks a reader for an assurance that it has not
+    given."""
+    given = {
+        (promise.assurance.template, kind)
+        for promise in standing.promises
+        if (promise.assurance.giver, promise.assurance.holder) == (reader, sender)
+        for kind in promise.assurance.kinds
+    }
+    return [
+        kind.id
+        for kind in terms.kinds
+        if any((template, kind.id) not in given for template in kind.assurances)
+    ]
 
 
 def _flow_scope(terms: Agreement, order: Order, own: str, flow: Flow) -> Scope | None:

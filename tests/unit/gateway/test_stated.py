@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from detente.errors import Conflict, DetenteError, Invalid, NotAuthorised
 from detente.gateway import enter as enter_module
 from detente.gateway.batch import AHEAD_MS_MAX
+from detente.gateway.deliver import Nothing
 from detente.gateway.review import Verdict
 from detente.model import decode
 from detente.rules.answers import Answered
 from detente.testing import World
-from detente.testing.parts import AGREEMENT, BEGIN_MS, HOUR_MS, READER
+from detente.testing.parts import AGREEMENT, BEGIN_MS, HOUR_MS, READER, TEMPLATE
 from detente.wire.stated import STATED
 from detente.wire.terms import time_text
 from tests.unit.gateway.demanding import (
@@ -31,6 +33,7 @@ from tests.unit.gateway.demanding import (
     size,
     thing,
 )
+from tests.unit.gateway.kit import Between, asking, page_of, parts_of
 
 MODIFIED_MS = BEGIN_MS - HOUR_MS
 
@@ -510,6 +513,57 @@ def test_a_derived_item_of_which_nobody_knows_the_author_is_released_by_nobody(
             await world.sites["B"].review.decide(AGREEMENT, release(report))
         assert found.value.code == "review.second-person"
         assert (await line(world, report["id"])).state == "under review"
+
+    demanding(tmp_path, story, kinds=kinds())
+
+
+def test_a_feed_that_waits_for_what_the_agreement_asks_of_its_reader_says_so(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        await publish(world, thing("infrastructure", 1))
+        found = await world.sites["B"].delivery.look(asking(party="W"))
+        assert isinstance(found, Nothing)
+        assert found.stopped is not None
+        assert found.stopped.code == "feed.awaiting-assurance"
+        assert "VI" in found.stopped.words
+        await world.assure("W", "B", ("VI",))
+        await world.exchange()
+        found = await world.sites["B"].delivery.look(asking(party="W", after_us=2**52))
+        assert isinstance(found, Nothing)
+        assert found.stopped is None
+        later = await publish(world, thing("infrastructure", 2))
+        assert later.outcomes["W"] == {"release": 1}
+
+    demanding(tmp_path, story, kinds=kinds(VI={"assurances": (TEMPLATE,)}))
+
+
+@pytest.mark.parametrize("said", [{}, {"purpose": "nope"}, {"kind": "ZZ"}])
+def test_what_the_agreement_rules_out_does_not_pass_a_stop_of_receiving(
+    tmp_path: Path, said: dict[str, str]
+) -> None:
+    async def story(world: World) -> None:
+        await publish(world, thing("infrastructure", 1))
+        between, bodies = Between(world, "page"), []
+
+        def keep(body: bytes) -> bytes:
+            bodies.append(body)
+            return b"{}"
+
+        between.change = keep
+        await world.sites["W"].exchange.sync("B", AGREEMENT, limit=10)
+        await world.suspend("W", direction="in")
+
+        def stale(_: bytes) -> bytes:
+            sheet, objects = parts_of(bodies[0])
+            changed = tuple(replace(one, **said) for one in sheet.handlings)
+            return page_of(world, replace(sheet, handlings=changed), objects)
+
+        # An answer that B had ready before it heard of the order.
+        between.change = stale
+        done = await world.sites["W"].exchange.sync("B", AGREEMENT, limit=10)
+        assert done.items == 0
+        assert await world.sites["W"].store.read(lambda view: view.collection(KEY).end) == 0
 
     demanding(tmp_path, story, kinds=kinds())
 
