@@ -21,6 +21,7 @@ from detente.model import Agreement, Handling, Kind, decode, object_key
 from detente.model.names import Record
 from detente.ports import PageRow, View
 from detente.rules.decision import Reason
+from detente.rules.demands import flag_of
 from detente.rules.feed import Feed, ranges, state_of
 from detente.rules.notice import notices
 from detente.rules.standing import Order, Standing
@@ -444,7 +445,7 @@ def _flow(
             unit=unit,
             purpose=terms.purposes[0].id,
             grade=(of and of.grade_least) or "any:any",
-            flags=_lacking_nothing(of),
+            flags=_lacking_nothing(terms, of),
         )
         decision = decide_for(current, model, own=sender, party=reader)
         outcomes.setdefault(decision.outcome, []).append(unit)
@@ -472,13 +473,14 @@ def _flow(
     )
 
 
-def _lacking_nothing(kind: Kind | None) -> tuple[str, ...]:
+def _lacking_nothing(terms: Agreement, kind: Kind | None) -> tuple[str, ...]:
     """The flags of an item that brings all that is demanded of its kind: a flow is told as it
     stands for such, whatever single items may lack."""
     if kind is None:
         return ()
-    named = (f"minimised:{one}" for one in kind.minimise), (f"tested:{one}" for one in kind.tests)
-    return tuple(sorted({"evidence", "fact", *named[0], *named[1]}))
+    done = {flag_of(terms, "minimised", one) for one in kind.minimise}
+    passed = {flag_of(terms, "tested", one) for one in kind.tests}
+    return tuple(sorted({"evidence", "fact", *done, *passed}))
 
 
 def _words(reasons: Iterable[Reason]) -> tuple[str, ...]:

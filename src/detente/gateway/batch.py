@@ -22,6 +22,7 @@ from detente.gateway.sift import Name, name_of
 from detente.gateway.stated import Refused, Said, Stated, grade_of, purpose_of, refusal
 from detente.model import Agreement, Handling, Kind, Minimisation
 from detente.rules.answers import Answered
+from detente.rules.demands import flag_of
 from detente.wire.markings import Marked, MarkingNames, grades_of, markings_of
 from detente.wire.stated import STATED, Look, look
 from detente.wire.stix import Cut, CutObject, Limits
@@ -201,8 +202,8 @@ class _Sorter:
         own = found.own if found is not None else None
         place = f"$.extensions.{STATED}" if own is not None else ""
         flags = {*stated.flags, *(("part",) if marked.part else ())}
-        flags |= {f"minimised:{name}" for name in ran}
-        flags |= {f"tested:{name}" for name in kind.tests if name in self._passed}
+        flags |= {flag_of(terms, "minimised", name) for name in ran}
+        flags |= {flag_of(terms, "tested", name) for name in kind.tests if name in self._passed}
         flags |= self._flags(kind, found)
         return Handling(
             collection=stated.collection,

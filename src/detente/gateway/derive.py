@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from detente.errors import Conflict, Invalid, Missing, NotAuthorised
 from detente.gateway.book import Book, collection_key, split_key
+from detente.gateway.feeds import Decided
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake, Publication, Published
 from detente.gateway.origin import CONTROLLED
@@ -228,11 +229,31 @@ class Derives:
 
         def given(stix_id: str) -> bool:
             if stix_id not in asked:
-                asked[stix_id] = any(True for _ in _standing_entries(view, key, stix_id))
+                asked[stix_id] = self._is_given(view, key, stix_id)
             return asked[stix_id]
 
         apply(load_object(parent.raw), steps, given=given)
         return parent, asked
+
+    def _is_given(self, view: View, key: str, stix_id: str) -> bool:
+        """True if every reader of the collection is given all that stands there of an object."""
+        agreement, name = split_key(key)
+        current = self._gate.current(agreement)
+        terms = current.standing.agreement if current else None
+        collection = terms.collection(name) if terms else None
+        seqs = list(_standing_entries(view, key, stix_id))
+        if current is None or collection is None or not seqs:
+            return False
+        blocks = [(seq, view.block(key, seq)) for seq in seqs]
+        numbers = {block.handlings[seq - block.first] for seq, block in blocks if block}
+        kept = view.handlings(key)
+        handlings = {number: decode(kept[number], Handling) for number in numbers}
+        decided = Decided(current, self._book.me.party)
+        return all(
+            outcome == "release"
+            for reader in collection.readers
+            for outcome in decided.outcomes(name, handlings, reader).values()
+        )
 
     def _make(
         self,

@@ -218,7 +218,8 @@ def _check_tests(current: Current, handling: Handling, tests: tuple[Answered, ..
     terms = current.standing.agreement
     kind = terms.kind(handling.kind) if terms else None
     passed = {one.test for one in tests if one.passed}
-    missing = [test for test in (untested(kind, handling) if kind else ()) if test not in passed]
+    asked = untested(terms, kind, handling) if terms and kind else ()
+    missing = [test for test in asked if test not in passed]
     if missing:
         raise Conflict(
             "review.test",

@@ -54,8 +54,9 @@ class Handling(Record, frozen=True, kw_only=True):
     ``flags`` are sorted: ``part`` (some of the markings are those of a part of the object),
     ``evidence`` (it names its evidence), ``fact`` or ``assessment``, ``stale`` (older than its kind
     may be when it was published), ``bulk`` (it came with more of its kind than one publication may
-    bring), ``derived`` (a tear-line that a second person has to see), ``tested:ID`` (this test was
-    answered before it was entered), ``minimised:ID`` (this minimisation has run on it), ``court``
+    bring), ``derived`` (a tear-line that a second person has to see), ``tested:ID@…`` (this
+    test was answered before it was entered), ``minimised:ID@…`` (this minimisation has run on it;
+    of both the flag has a short digest of what the agreement said then), ``court``
     (its originator has consented to its use as evidence in court: a consent of its own, which no
     purpose, evidence or grade implies; absent is no consent).
     """

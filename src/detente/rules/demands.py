@@ -8,12 +8,21 @@ answering. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from detente.model import Agreement, Handling, Kind
+from detente.model import (
+    Agreement,
+    Handling,
+    Kind,
+    Minimisation,
+    PurposeTest,
+    digest,
+    encode,
+)
 from detente.rules.grade import worse_than
 from detente.rules.reason import Reason
 
-__all__ = ["unmet", "untested"]
+__all__ = ["flag_of", "unmet", "untested"]
 
 
 def unmet(agreement: Agreement, kind: Kind, handling: Handling) -> tuple[Reason, ...]:
@@ -86,7 +95,7 @@ def _said(kind: Kind, handling: Handling, source: str) -> Iterator[Reason]:
 
 def _done(agreement: Agreement, kind: Kind, handling: Handling) -> Iterator[Reason]:
     """What has to be answered about it, and done to it."""
-    for test in untested(kind, handling):
+    for test in untested(agreement, kind, handling):
         yield Reason(
             code="test.missing",
             source=f"agreement {agreement.id}, test {test}",
@@ -95,7 +104,7 @@ def _done(agreement: Agreement, kind: Kind, handling: Handling) -> Iterator[Reas
             review=True,
         )
     for one in kind.minimise:
-        if f"minimised:{one}" not in handling.flags:
+        if flag_of(agreement, "minimised", one) not in handling.flags:
             yield Reason(
                 code="minimisation.not-run",
                 source=f"agreement {agreement.id}, minimisation {one}",
@@ -104,9 +113,22 @@ def _done(agreement: Agreement, kind: Kind, handling: Handling) -> Iterator[Reas
             )
 
 
-def untested(kind: Kind, handling: Handling) -> tuple[str, ...]:
+def untested(agreement: Agreement, kind: Kind, handling: Handling) -> tuple[str, ...]:
     """The tests of its kind that were not answered before the item was entered (R44)."""
-    return tuple(test for test in kind.tests if f"tested:{test}" not in handling.flags)
+    return tuple(
+        test for test in kind.tests if flag_of(agreement, "tested", test) not in handling.flags
+    )
+
+
+def flag_of(agreement: Agreement, what: Literal["minimised", "tested"], name: str) -> str:
+    """The flag of an item on which this minimisation has run, or for which this test was passed.
+    It has a short digest of what the agreement says there: a later version that asks or takes out
+    something else under the same name does not hold what came before it for done."""
+    rules: tuple[Minimisation | PurposeTest, ...] = (
+        agreement.minimisations if what == "minimised" else agreement.tests
+    )
+    said = next((one for one in rules if one.id == name), None)
+    return f"{what}:{name}" if said is None else f"{what}:{name}@{digest(encode(said))[:8]}"
 
 
 def _grade(kind: Kind, handling: Handling, source: str) -> list[Reason]:

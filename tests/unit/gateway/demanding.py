@@ -14,7 +14,17 @@ from detente.faces.documents import new_envelope
 from detente.gateway.ask import TraceLine
 from detente.gateway.feeds import decide_for
 from detente.gateway.intake import Publication, Published
-from detente.model import Entry, Handling, Kind, KindRule, PurposeTest, Question, Step, decode
+from detente.model import (
+    Agreement,
+    Entry,
+    Handling,
+    Kind,
+    KindRule,
+    PurposeTest,
+    Question,
+    Step,
+    decode,
+)
 from detente.model.demand import Minimisation
 from detente.ports import View
 from detente.proof import add_signature
@@ -123,6 +133,13 @@ def publication(objects: Sequence[object], **fields: object) -> Publication:
 async def publish(world: World, *objects: object, **fields: object) -> Published:
     world.clock.advance(1)
     return await world.sites["B"].intake.publish(publication(objects, **fields))
+
+
+def agreed(world: World) -> Agreement:
+    """The agreement in force at B."""
+    terms = world.sites["B"].ask.current(AGREEMENT).standing.agreement
+    assert terms is not None
+    return terms
 
 
 async def line(world: World, stix_id: object, party: str = READER) -> TraceLine:

@@ -14,6 +14,7 @@ from detente.gateway.deliver import Nothing
 from detente.gateway.review import Verdict
 from detente.model import decode
 from detente.rules.answers import Answered
+from detente.rules.demands import flag_of
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, BEGIN_MS, HOUR_MS, READER, TEMPLATE
 from detente.wire.stated import STATED
@@ -23,6 +24,7 @@ from tests.unit.gateway.demanding import (
     KEY,
     PASSING,
     acts,
+    agreed,
     codes,
     demanding,
     entries,
@@ -409,7 +411,7 @@ def test_a_passed_test_is_recorded_before_its_items_are_published(tmp_path: Path
         person, vessel = thing("identity", 1), thing("infrastructure", 1)
         done = await publish(world, person, vessel, answers=PASSING)
         assert done.tests == {"EL": "passed"}
-        assert (await line(world, person["id"])).flags == ("tested:EL",)
+        assert (await line(world, person["id"])).flags == (flag_of(agreed(world), "tested", "EL"),)
         assert (await line(world, person["id"])).state == "queued"
         # What no kind of it asks for does not make its handling another one.
         assert (await line(world, vessel["id"])).flags == ()

@@ -12,15 +12,18 @@ import pytest
 
 from detente.errors import Invalid
 from detente.gateway import intake, surround
+from detente.gateway.derive import DeriveAsk
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Verdict
 from detente.gateway.surround import REFERRED_MAX
 from detente.model import Handling, Minimisation, Referred, Step, decode
+from detente.rules.demands import flag_of
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, READER
 from tests.unit.gateway.demanding import (
     KEY,
     acts,
+    agreed,
     codes,
     demanding,
     entries,
@@ -191,7 +194,9 @@ def test_minimisations_run_before_anything_is_entered_and_that_is_on_record(
     async def story(world: World) -> None:
         person = thing("identity", 1, contact_information="0000 000")
         done = await publish(world, person, thing("infrastructure", 1))
-        assert (await line(world, person["id"])).flags == ("minimised:MN",)
+        assert (await line(world, person["id"])).flags == (
+            flag_of(agreed(world), "minimised", "MN"),
+        )
         assert await acts(world) == ["minimise", "publish"]
         one = next(entry for entry in await entries(world) if entry.act == "minimise")
         assert (one.ref, one.count, one.first) == ("MN", 1, done.first)
@@ -643,3 +648,22 @@ def test_an_object_of_ones_own_that_comes_back_from_a_partner_is_told(tmp_path: 
             assert not any(found.came_back for found in lines if found.collection == "b-out")
 
     demanding(tmp_path, story, kinds=kinds())
+
+
+@pytest.mark.parametrize("moderated", [True, False])
+def test_a_tear_line_keeps_no_reference_to_what_its_readers_are_not_given(
+    tmp_path: Path, moderated: bool
+) -> None:
+    async def story(world: World) -> None:
+        person = thing("identity", 1)
+        vessel = thing("infrastructure", 2, description="d", created_by_ref=person["id"])
+        await publish(world, person, vessel)
+        steps = (Step(do="remove", path="description"), Step(do="drop-references"))
+        ask = DeriveAsk(
+            item=str(vessel["id"]), agreement=AGREEMENT, to="b-out", steps=steps, by="head"
+        )
+        made = await world.sites["B"].derives.derive(ask)
+        assert [step.touched for step in made.steps] == [1, int(moderated)]
+        assert ("created_by_ref" in made.content) is not moderated
+
+    demanding(tmp_path, story, kinds=kinds(PE={"moderated": moderated}))

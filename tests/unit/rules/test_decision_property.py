@@ -30,6 +30,7 @@ from detente.model import (
     Step,
 )
 from detente.rules.decision import Decision, decide
+from detente.rules.demands import flag_of
 from detente.rules.standing import Act, AssessmentMade, fold
 from tests.unit.rules.kit import FROM, UNTIL, agreement, assurance, directive, effect, handling
 from tests.unit.rules.kit import given as promised
@@ -44,7 +45,12 @@ MARKINGS = (
     "rel:party/B", "rel:unit/B/U", "noforn:USA", "orcon", "europol:h0", "europol:h2", "iep:x",
     "acs:x", "cise:green", "statement:x", "unknown:x", "other",
 )  # fmt: skip
-GOOD_FLAGS = ("evidence", "fact", "tested:T", "minimised:M")
+TEST = PurposeTest(id="T", title="T", questions=(Question(id="q", text="?"),))
+LESS = Minimisation(id="M", title="M", steps=(Step(do="remove", path="x"),))
+ASKED = agreement(tests=(TEST,), minimisations=(LESS,))
+GOOD_FLAGS = (
+    "evidence", "fact", flag_of(ASKED, "tested", "T"), flag_of(ASKED, "minimised", "M"),
+)  # fmt: skip
 BAD_FLAGS = ("bulk", "derived", "stale")
 GRADES = ("admiralty:A1", "admiralty:C3", "admiralty:F6", "4x4:A1", "x:1")
 
@@ -132,8 +138,8 @@ def with_kind(terms: Agreement, kind: Kind) -> Agreement:
     return replace(
         terms,
         kinds=(kind, *(one for one in terms.kinds if one.id != kind.id)),
-        tests=(PurposeTest(id="T", title="T", questions=(Question(id="q", text="?"),)),),
-        minimisations=(Minimisation(id="M", title="M", steps=(Step(do="remove", path="x"),)),),
+        tests=(TEST,),
+        minimisations=(LESS,),
     )
 
 

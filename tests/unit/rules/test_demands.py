@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from detente.errors import Invalid
-from detente.model import Kind, PurposeTest, Question, Referred
+from detente.model import Kind, Minimisation, PurposeTest, Question, Referred, Step
 from detente.rules.answers import ANSWER_LENGTH_MAX, answered
 from detente.rules.decision import Decision, decide
+from detente.rules.demands import flag_of
 from detente.rules.grade import parse_grade, worse_than
 from detente.rules.standing import fold
 from tests.unit.rules.kit import FROM, agreement, handling, opened
@@ -114,6 +115,24 @@ DEMANDS = [
     # Consent to use in court is asked for by nothing, and gives nothing.
     ({"evidence": True}, ("court",), "hold", {"evidence.missing"}),
 ]
+
+
+def test_another_rule_of_the_same_name_has_not_run_and_was_not_answered() -> None:
+    test = PurposeTest(id="T1", title="t", questions=(Question(id="q", text="Why?"),))
+    less = Minimisation(id="M1", title="m", steps=(Step(do="remove", path="x"),))
+    asked = kind(tests=("T1",), minimise=("M1",))
+    terms = agreement(kinds=(asked,), tests=(test,), minimisations=(less,))
+    done = (flag_of(terms, "minimised", "M1"), flag_of(terms, "tested", "T1"))
+    other = msgspec.structs.replace(less, steps=(Step(do="remove", path="y"),))
+    another = msgspec.structs.replace(test, title="Another")
+    for changed, codes in (
+        ({}, {"agreement"}),
+        ({"minimisations": (other,)}, {"minimisation.not-run"}),
+        ({"tests": (another,)}, {"test.missing"}),
+    ):
+        made = msgspec.structs.replace(terms, **changed)
+        found = decide(fold(opened(made), FROM), handling(flags=done), sender="A", recipient="B")
+        assert {one.code for one in found.reasons} == codes
 
 
 @pytest.mark.parametrize(("demands", "flags", "outcome", "codes"), DEMANDS)
