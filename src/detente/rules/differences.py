@@ -61,9 +61,14 @@ def _members(old: Agreement, new: Agreement) -> Iterator[Difference]:
         if was is None:
             continue
         path = f"$.members[{party}]"
-        yield from by_set(
-            f"{path}.units", f"Unit of {party}", was.units, member.units, more_widens=True
-        )
+        for unit in member.units:
+            if unit not in was.units:
+                yield note(f"{path}.units", f"Unit of {party} {unit} is added.", widens=True)
+        for unit in was.units:
+            # What is marked for some units of a party goes only where all its units are named: with
+            # one unit less it may go.
+            if unit not in member.units:
+                yield note(f"{path}.units", f"Unit of {party} {unit} is gone.", widens=True)
         if was.country != member.country:
             words = f"{party}: country {member.country or 'unsaid'}, not {was.country or 'unsaid'}."
             yield note(f"{path}.country", words, widens=member.country is not None)

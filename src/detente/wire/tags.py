@@ -96,7 +96,8 @@ def unknown_name(text: str) -> str:
 def read_tag(label: str, at_ms: int | None) -> tuple[str, ...]:
     """The markings that a label is, at a time (any if None); none if it is an ordinary label."""
     head = label if len(label) <= _TAG_MAX else label[:_TAG_MAX]
-    plain = head if head.isascii() else _plain(head)
+    ordinary = head.isascii() and head.isprintable() and head[:1].isalnum()
+    plain = head if ordinary else _plain(head)
     scheme, colon, rest = plain.partition(":")
     scheme = scheme.strip().lower()
     # Without a colon it is no machine tag: an object may well be about NATO or about Europol.
@@ -108,11 +109,25 @@ def read_tag(label: str, at_ms: int | None) -> tuple[str, ...]:
     return found
 
 
+#: Letters by their category that show nothing (Unicode's default ignorable code points).
+_FILLERS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+#: What stands around a tag and does not change what it says.
+_AROUND: Final = " \t#\"'`[](){}<>\u00ab\u00bb\u2018\u2019\u201c\u201d"
+
+
 def _plain(text: str) -> str:
     """A text in the letters that it looks like: wide ones are plain, and what nobody sees (blanks
-    of no width, signs of direction) is gone."""
-    seen = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
-    return unicodedata.normalize("NFKC", seen)
+    of no width, signs of direction and control, fillers, variation selectors) is gone. So are
+    quotes, brackets and the sign of a hashtag around it."""
+    wide = unicodedata.normalize("NFKC", text)
+    seen = "".join(
+        sign
+        for sign in wide
+        if unicodedata.category(sign) not in ("Cc", "Cf", "Mn") and sign not in _FILLERS
+    )
+    inner = seen.strip()
+    # A value in quotes ends with one: they go only where something stands in front as well.
+    return inner.strip(_AROUND) if inner[:1] in _AROUND else inner
 
 
 def admiralty_of(label: str) -> tuple[str, str] | None:

@@ -33,6 +33,7 @@ TWO_STEPS = replace(STEPS, steps=(*STEPS.steps, Step(do="remove", path="x")))
 #: What a first version says, what the next one says, and whether that widens.
 WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("Member C is added", {}, {"members": (*GOOD.members, member("C"))}),
+    ("Unit of A X is gone", {"members": (member("A", units=("U", "X")), member("B"))}, {}),
     ("Unit of A X is added", {}, {"members": (member("A", units=("U", "X")), member("B"))}),
     ("Collection from-A is added", {"collections": GOOD.collections[1:]}, {}),
     ("Reader of from-A C is added", {}, collection(readers=("B", "C"))),
@@ -135,6 +136,7 @@ WIDENING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 #: Without a way back that narrows: whichever way these change, somebody should look.
 BOTH_WAYS = (
+    "Unit of A X",
     "are of kind",
     "country XBB",
     "4x4:A1",
