@@ -377,7 +377,7 @@ TAGS = [
     ("europol:h3", {"unknown:europol:h3"}),
     ("cise:amber", {"cise:amber", "tlp:amber"}),
     ("tlp:" + "x" * 5_000, {"unknown:tlp:" + "x" * 196}),
-    ("tlp:\u0000\n", {"unknown:tlp:_"}),
+    ("tlp:\u0000\n", {"unknown:tlp:"}),
 ]  # fmt: skip
 
 
