@@ -9,14 +9,14 @@ releases this very one. Unknown, unverifiable or failed means hold.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from hashlib import sha256
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from detente.model import Agreement, Cell, Collection, Handling, Kind, covers
+from detente.model import Agreement, Cell, Collection, Handling, Kind, Scope, covers
 from detente.model.scope import ANY
 from detente.rules.demands import unmet
 from detente.rules.markings import TLP_LEVELS, marking_holds
@@ -134,9 +134,8 @@ def likeness(
 ) -> Hashable:
     """All of a recipient that ``decide`` looks at, for handlings of one collection whose markings
     name no more than ``named``: two that are alike get the same outcome and grounds from the same
-    sender. So a
-    thousand readers of whom the orders speak alike are decided once, and an order is not late for
-    being about many."""
+    sender. So a thousand readers of whom the orders speak alike are decided once, and an order is
+    not late for being about many."""
     terms = standing.agreement
     read = terms.collection(collection) if terms else None
     return (
@@ -313,26 +312,26 @@ def _seen_by(order: Order, handling: Handling, way: tuple[str, str]) -> tuple[Ce
 def _stopping(
     standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str]
 ) -> tuple[Order, ...]:
-    kind = agreement.kind(handling.kind)
-    exempt = kind is not None and kind.exempt
-    return tuple(
-        order
-        for order in standing.orders
-        if any(
-            covers(stop, cell)
-            for cell in _seen_by(order, handling, way)
-            for stop in order.stops
-            # A kind exempt for safety of life is stopped only where it is named outright (R28).
-            if not exempt or order.directive.scope.kind.names(handling.kind)
-        )
-    )
+    """Orders that stop every item of this handling."""
+    return _covering(standing, agreement, handling, way, lambda order: order.stops)
 
 
 def _moderating(
     standing: Standing, agreement: Agreement, handling: Handling, way: tuple[str, str]
 ) -> tuple[Order, ...]:
-    """Orders under which a person decides each item of this handling. What is exempt passes them as
-    it passes a stop (R28)."""
+    """Orders under which a person decides each item of this handling."""
+    return _covering(standing, agreement, handling, way, lambda order: order.moderates)
+
+
+def _covering(
+    standing: Standing,
+    agreement: Agreement,
+    handling: Handling,
+    way: tuple[str, str],
+    boxes: Callable[[Order], Iterable[Scope]],
+) -> tuple[Order, ...]:
+    """Orders of which some of these boxes cover the handling. A kind exempt for safety of life is
+    covered only where it is named outright (R28)."""
     kind = agreement.kind(handling.kind)
     exempt = kind is not None and kind.exempt
     return tuple(
@@ -341,7 +340,7 @@ def _moderating(
         if any(
             covers(box, cell)
             for cell in _seen_by(order, handling, way)
-            for box in order.moderates
+            for box in boxes(order)
             if not exempt or order.directive.scope.kind.names(handling.kind)
         )
     )
