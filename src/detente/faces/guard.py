@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 from argon2 import PasswordHasher
@@ -26,9 +27,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from starlette.requests import Request
 
-from detente.errors import Conflict, Invalid, Missing, NotAuthorised, Unavailable
+from detente.errors import Conflict, DetenteError, Invalid, Missing, NotAuthorised, Unavailable
 from detente.faces.http import CREDENTIAL_BYTES_MAX, basic_credentials
 from detente.faces.throttle import Buckets, Guesses
+from detente.gateway.together import Together
 from detente.ports import Clock, CredentialRow, Store
 
 __all__ = ["Caller", "ClientTerms", "Guard"]
@@ -37,6 +39,8 @@ _REMEMBERED_MAX = 10_000
 _REMEMBERED_US = 300 * 1_000_000
 #: Argon2 runs on at most this many threads at a time, so that guessing cannot starve the node.
 _CHECKS_MAX = 2
+#: Credentials that are looked up in one go.
+_LOOKS_MAX = 64
 #: An address of IPv6 with its zone is shorter; behind a proxy it is what a header says.
 _ADDRESS_CHARS_MAX = 64
 
@@ -86,6 +90,7 @@ class Guard:
         self._certificates: dict[str, str] | None = None
         self._changes = 0
         self._room = asyncio.Semaphore(_CHECKS_MAX)
+        self._looks = Together(self._look_up, _LOOKS_MAX)
         self._buckets = Buckets()
         self._guesses = Guesses()
 
@@ -212,10 +217,17 @@ class Guard:
         read before a change and comes after it is not kept, else what was taken away would live
         on."""
         changes = self._changes
-        row = await self._store.read(lambda view: view.credential(name))
+        row = await self._looks.ask(name)
         if row is not None and changes == self._changes:
             self._rows[name] = row
         return row
+
+    async def _look_up(self, names: Sequence[str]) -> list[CredentialRow | DetenteError | None]:
+        """Those of many clients that come at one moment in one look, else more would wait for the
+        store than it lets wait."""
+        asked = dict.fromkeys(names)
+        rows = await self._store.read(lambda view: {one: view.credential(one) for one in asked})
+        return [rows[name] for name in names]
 
     # --- secrets -----------------------------------------------------------------------------
 

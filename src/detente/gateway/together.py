@@ -1,7 +1,8 @@
-"""Together: what is asked in the same turn of the event loop is done in one go.
+"""Together: what is asked while others are being answered is done in one go.
 
-A thousand readers that wake at one ring would otherwise each make a way to the store and back. Who
-asks alone waits one turn of the loop longer and notices nothing.
+A thousand readers that wake at one ring, or that come at one moment, would otherwise each make a
+way to the store and back, and more of them than the store lets wait. Who asks alone waits one turn
+of the loop longer and notices nothing.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from detente.errors import DetenteError
 
 __all__ = ["Together"]
+
+#: Goes under way at a time: enough that the store never has to wait for the next, and far fewer
+#: than it lets wait.
+AT_ONCE_MAX: Final = 64
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 
 class Together(Generic[A, R]):
-    """Collects asks and has them answered by ``do``, at most ``most`` at a time.
+    """Collects asks and has them answered by ``do``, at most ``most`` in a go and ``at_once``
+    goes at a time; what comes meanwhile is collected for the next.
 
     ``do`` gives for each ask, in order, an answer or an error of ours, which is raised to that one
     alone; what ``do`` itself raises is raised to all. Nothing that was asked later than ``do``
@@ -28,10 +34,15 @@ class Together(Generic[A, R]):
     """
 
     def __init__(
-        self, do: Callable[[Sequence[A]], Awaitable[Sequence[R | DetenteError]]], most: int
+        self,
+        do: Callable[[Sequence[A]], Awaitable[Sequence[R | DetenteError]]],
+        most: int,
+        *,
+        at_once: int = AT_ONCE_MAX,
     ) -> None:
         self._do = do
         self._most = most
+        self._at_once = at_once
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._doing: set[asyncio.Future[Sequence[R | DetenteError]]] = set()
 
@@ -45,9 +56,8 @@ class Together(Generic[A, R]):
         return await future
 
     def _go(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), self._most):
-            some = waiting[start : start + self._most]
+        while self._waiting and len(self._doing) < self._at_once:
+            some, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             doing = asyncio.ensure_future(self._do([one for one, _ in some]))  # noqa: RUF006  # kept in the next line
             self._doing.add(doing)
             doing.add_done_callback(partial(self._tell, [future for _, future in some]))
@@ -58,6 +68,7 @@ class Together(Generic[A, R]):
         done: asyncio.Future[Sequence[R | DetenteError]],
     ) -> None:
         self._doing.discard(done)
+        self._go()
         if done.cancelled():
             for future in futures:
                 future.cancel()
