@@ -64,11 +64,11 @@ from detente.gateway.witness import Witness
 from detente.ports import Store
 from detente.proof import Ed25519Signer, Signer, load_private_key
 from detente.record import write_copy
+from detente.rules.times import time_text
 from detente.store.sqlite import SQLiteStore
 from detente.wire.courier import HTTPCourier
 from detente.wire.http import HTTPCaller
 from detente.wire.stix import Limits
-from detente.wire.terms import time_text
 
 __all__ = ["Node", "NodeFolder", "RunningClock", "init_node", "serve"]
 

@@ -29,7 +29,7 @@ from detente.faces import (
 from detente.faces.api_publish import answers_of
 from detente.faces.client import NodeClient, Questions, questions
 from detente.faces.speak import answer, plain, stated, table
-from detente.wire.terms import parse_time_ms, time_text
+from detente.rules.times import parse_instant_ms, time_text
 
 __all__ = ["Host", "app"]
 
@@ -134,7 +134,7 @@ def standing(
     as_json: Json = False,
 ) -> None:
     """What is in force: state, since when, by whose order, until when."""
-    at_ms = None if at is None else str(parse_time_ms(at))
+    at_ms = None if at is None else str(parse_instant_ms(at))
     found = questions(lambda place: _host(context).stopped(place), folder).get(
         "/api/standing", agreement=agreement, at_ms=at_ms
     )
@@ -153,7 +153,7 @@ def clock(
     if to.startswith("+"):
         now_ms = client.get("/api/node")["now_ms"] + cli_orders.span_ms(to[1:])
     else:
-        now_ms = parse_time_ms(to)
+        now_ms = parse_instant_ms(to)
     done = client.post("/api/clock", msgspec.json.encode({"now_ms": now_ms}))
     answer(done, as_json=as_json, words=lambda: print(time_text(done["now_ms"])))
 

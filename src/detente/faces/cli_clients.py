@@ -12,7 +12,7 @@ from detente.errors import Invalid
 from detente.faces.client import NodeClient
 from detente.faces.documents import read_file
 from detente.faces.speak import answer, stated, table
-from detente.wire.terms import parse_span_ms, time_text
+from detente.rules.times import parse_span_ms, time_text
 
 __all__ = ["client"]
 

@@ -16,7 +16,7 @@ import typer
 from detente.errors import Invalid, Missing
 from detente.faces.client import NodeClient
 from detente.faces.speak import answer, stated, table, tell
-from detente.wire.terms import parse_span_ms, time_text
+from detente.rules.times import parse_span_ms, time_text
 
 __all__ = ["sink", "source"]
 

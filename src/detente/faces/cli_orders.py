@@ -19,7 +19,7 @@ from detente.model import Choice, Condition, InternalReason, Scope, decode, dige
 from detente.model.directive import HALT_MS_MAX, Directive
 from detente.proof import sign
 from detente.rules.authority import payload_type
-from detente.wire.terms import parse_span_ms, time_text
+from detente.rules.times import parse_span_ms, time_text
 
 __all__ = ["assurance", "directive", "halt", "span_ms"]
 

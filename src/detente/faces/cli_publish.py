@@ -10,7 +10,7 @@ import typer
 from detente.errors import DetenteError, Invalid
 from detente.faces.client import NodeClient
 from detente.faces.speak import answer, stated, table, tell
-from detente.wire.terms import parse_time_ms
+from detente.rules.times import parse_instant_ms
 
 __all__ = ["Answers", "publish"]
 
@@ -60,7 +60,7 @@ def publish(
         "agreement": agreement,
         "nature": _nature(fact=fact, assessment=assessment),
         "evidence": evidence or None,
-        "observed_ms": None if observed is None else str(parse_time_ms(observed)),
+        "observed_ms": None if observed is None else str(parse_instant_ms(observed)),
         "originator": originator,
         "legal_basis": legal_basis or None,
         "court": "true" if court else None,

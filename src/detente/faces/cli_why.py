@@ -17,7 +17,7 @@ import typer
 from detente.errors import Invalid
 from detente.faces.client import NodeClient, questions
 from detente.faces.speak import answer, plain, stated, table, tell
-from detente.wire.terms import parse_time_ms, time_text
+from detente.rules.times import parse_instant_ms, time_text
 
 __all__ = ["feed", "item", "why"]
 
@@ -136,7 +136,7 @@ def item_open(
 
 
 def _query(to: str, at: str | None, agreement: str | None) -> dict[str, str | None]:
-    at_ms = None if at is None else str(parse_time_ms(at))
+    at_ms = None if at is None else str(parse_instant_ms(at))
     return {"to": to, "at_ms": at_ms, "agreement": agreement}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from detente.model import Agreement, Kind
-from detente.rules.words import span_text, time_text
+from detente.rules.times import span_text, time_text
 
 __all__ = ["summary"]
 

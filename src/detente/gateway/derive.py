@@ -31,11 +31,11 @@ from detente.ports import DerivedRow, Opening, Tx, View
 from detente.proof import commit
 from detente.rules.coarsen import instant_ms
 from detente.rules.leftover import Finding, left_over
+from detente.rules.times import time_text
 from detente.rules.transform import apply, to_bytes
 from detente.wire.definition import FIXED_IDS
 from detente.wire.json import load_object
 from detente.wire.stix import is_id, version_of
-from detente.wire.terms import time_text
 
 __all__ = ["DeriveAsk", "Derived", "Derives", "Kin", "Lineage", "StepDone", "check_second_person"]
 

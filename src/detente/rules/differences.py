@@ -14,7 +14,7 @@ from detente.model import Agreement, Kind, KindRule, Minimisation, PurposeTest, 
 from detente.rules.difference import Difference, Effect, by_order, by_set, neither, note
 from detente.rules.grade import worse_than
 from detente.rules.markings import TLP_LEVELS
-from detente.rules.words import span_text, time_text
+from detente.rules.times import span_text, time_text
 
 __all__ = ["Difference", "differences"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from detente.model import Agreement, Notice
 from detente.rules.standing import Standing
-from detente.rules.words import time_text
+from detente.rules.times import time_text
 
 __all__ = ["notices"]
 

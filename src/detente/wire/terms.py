@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 import tomllib
 import types
 import typing
@@ -23,18 +22,14 @@ import msgspec
 from detente.errors import Invalid
 from detente.model import Agreement, Notice, decode
 from detente.model.codec import canonical
-from detente.rules.words import UNITS_MS, span_text, time_text
+from detente.rules.times import instant_ms, parse_instant_ms, parse_span_ms
 from detente.wire.yaml import read_yaml
 
 __all__ = [
     "NO_CHARTER",
     "Language",
     "language_of",
-    "parse_span_ms",
-    "parse_time_ms",
     "read_terms",
-    "span_text",
-    "time_text",
     "written_fields",
 ]
 
@@ -42,32 +37,8 @@ __all__ = [
 Language = Literal["toml", "yaml"]
 #: Of a member whose charter is not given: checked before there are charters, never signed.
 NO_CHARTER = "0" * 64
-_SPAN = re.compile(r"\A(\d{1,9})(ms|s|m|h|d)\Z", re.ASCII)
 #: Fields of the agreement itself that are instants; every other field in milliseconds is a span.
 _TIMES = frozenset({"from_ms", "until_ms", "review_ms"})
-
-
-def parse_span_ms(text: str) -> int:
-    """Milliseconds of a span such as ``90m``, ``24h`` or ``30d``."""
-    match = _SPAN.match(text)
-    if match is None:
-        raise Invalid("time.span", f"Expected a span such as 90m, 24h or 30d, got {text[:40]!r}.")
-    return int(match[1]) * UNITS_MS[match[2]]
-
-
-def parse_time_ms(text: str) -> int:
-    """Milliseconds of an ISO 8601 time with a zone."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid("time.form", f"Expected an ISO 8601 time, got {text[:40]!r}.") from error
-    return _ms(time)
-
-
-def _ms(time: datetime) -> int:
-    if time.tzinfo is None:
-        raise Invalid("time.zone", f"Expected a time with its zone, got {time.isoformat()}.")
-    return round(time.timestamp() * 1000)
 
 
 def language_of(file: Path) -> Language:
@@ -186,9 +157,9 @@ def _expected(kind: Any, value: Any, words: str) -> str:
 def _milliseconds(value: Any, path: str, *, time: bool) -> int:
     try:
         if isinstance(value, datetime) and time:
-            return _ms(value)
+            return instant_ms(value)
         if isinstance(value, str):
-            return parse_time_ms(value) if time else parse_span_ms(value)
+            return parse_instant_ms(value) if time else parse_span_ms(value)
     except Invalid as error:
         raise Invalid(error.code, error.sentence, hint=error.hint, path=path) from error
     form = "a time such as 2030-01-01T00:00:00Z" if time else "a span in quotes such as 6h"

@@ -15,10 +15,10 @@ from detente.gateway.review import Verdict
 from detente.model import decode
 from detente.rules.answers import Answered
 from detente.rules.demands import flag_of
+from detente.rules.times import time_text
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, BEGIN_MS, HOUR_MS, READER, TEMPLATE
 from detente.wire.stated import STATED
-from detente.wire.terms import time_text
 from tests.unit.gateway.demanding import (
     FAILING,
     KEY,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from detente.model import Agreement, Notice, digest, encode
 from detente.rules.notice import notices
 from detente.rules.standing import Act, AgreementOpened, Standing, fold
-from detente.rules.words import time_text
+from detente.rules.times import time_text
 from tests.unit.rules.kit import agreement, opened
 
 T = 100_000

@@ -32,8 +32,8 @@ from detente.model import (
     StandIn,
     Step,
 )
-from detente.rules.words import span_text, time_text
-from detente.wire.terms import Language, parse_span_ms, read_terms
+from detente.rules.times import parse_span_ms, span_text, time_text
+from detente.wire.terms import Language, read_terms
 from detente.wire.yaml import read_yaml
 
 DAY_MS = 24 * 3_600_000
