@@ -181,9 +181,7 @@ class Intake:
         ]
         if asks_origin(agreement, batch):
             received = received_keys(self._gate, self._book.me.party)
-            await self._book.store.read(
-                lambda view: set_by_origin(view, agreement, batch, received)
-            )
+            await self._look(lambda view: set_by_origin(view, agreement, batch, received))
         ready = _Ready(current=current, key=key, batch=batch, refused=refused, warned=[])
         if not asks_around(agreement, batch):
             yield ready
@@ -241,7 +239,7 @@ class Intake:
         most = len(named.readers) + 2 if named else 0
         if len(handlings) * most <= INLINE_MAX:
             return Ahead()
-        fresh = await self._book.store.read(lambda view: new_handlings(view, key, handlings))
+        fresh = await self._look(lambda view: new_handlings(view, key, handlings))
         if len(fresh) * most <= INLINE_MAX:
             return Ahead()
         places = feed_parties(terms, change.party) if terms else ()
