@@ -8,6 +8,9 @@ by widespread clients; property extensions are kept. Units are in the property n
 
 from __future__ import annotations
 
+# A rule coarsens tracks, and rules know nothing of the wire: the id stands there.
+from detente.rules.transform import TRACK
+
 __all__ = [
     "INTERDICTION",
     "TRACK",
@@ -16,6 +19,5 @@ __all__ = [
 ]
 
 VESSEL = "extension-definition--0b1e5a3c-6d0f-4c58-8a3e-2f9d5c7b1a01"
-TRACK = "extension-definition--0b1e5a3c-6d0f-4c58-8a3e-2f9d5c7b1a02"
 VOYAGE = "extension-definition--0b1e5a3c-6d0f-4c58-8a3e-2f9d5c7b1a03"
 INTERDICTION = "extension-definition--0b1e5a3c-6d0f-4c58-8a3e-2f9d5c7b1a04"

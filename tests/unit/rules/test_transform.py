@@ -16,7 +16,6 @@ from detente.errors import Invalid
 from detente.model import Step
 from detente.rules.coarsen import degrees, metres, moment
 from detente.rules.transform import REQUIRED, TRACK, apply, check_steps, to_bytes
-from detente.wire import vessel
 from detente.wire.schemas import _folder
 
 REF = "infrastructure--11111111-1111-4111-8111-111111111111"
@@ -104,7 +103,6 @@ def test_what_the_schemas_require_is_what_no_step_takes() -> None:
         or path.stem in ("extension-definition", "language-content")
     }
     assert {kind: tuple(sorted(names)) for kind, names in kinds.items() if names} == REQUIRED
-    assert vessel.TRACK == TRACK
 
 
 @pytest.mark.parametrize(
