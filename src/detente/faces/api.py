@@ -6,7 +6,6 @@ shows the node's own token, which only the owner of the node's folder can read.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
@@ -29,19 +28,12 @@ from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
-from detente.gateway.draft import (
-    AssessmentDraft,
-    AssuranceDraft,
-    draft_assessment,
-    draft_assurance,
-)
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
 from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.review import Review, Verdict
 from detente.gateway.versions import Versions, version_key
-from detente.model import encode
 from detente.model.acts import ActName
 from detente.ports import Store
 from detente.wire.stix import is_time
@@ -140,9 +132,7 @@ class API:
             *OrderAPI(self._parts.book).table(),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
-            ("POST", "/api/assessments/draft", self._assessment_draft),
             ("POST", "/api/assessments", self._assessment),
-            ("POST", "/api/assurances/draft", self._assurance_draft),
             ("POST", "/api/assurances", self._assurance),
             ("GET", "/api/documents/{digest}", self._document),
             ("GET", "/api/feeds", self._feeds),
@@ -340,32 +330,6 @@ class API:
                 for o in past
             ]
         return {"directives": found}
-
-    async def _assurance_draft(self, request: Request) -> object:
-        draft = await _json(request, AssuranceDraft)
-        book = self._parts.book
-        assurance = draft_assurance(
-            draft,
-            book.standing(draft.agreement, book.now_ms()),
-            party=book.me.party,
-            exercise=book.me.exercise,
-            now_ms=book.now_ms(),
-            nonce=secrets.token_hex(16),
-        )
-        return {"payload": encode(assurance).decode(), "use": "assurance"}
-
-    async def _assessment_draft(self, request: Request) -> object:
-        draft = await _json(request, AssessmentDraft)
-        book = self._parts.book
-        assessment = draft_assessment(
-            draft,
-            book.standing(draft.agreement, book.now_ms()),
-            party=book.me.party,
-            exercise=book.me.exercise,
-            now_ms=book.now_ms(),
-            nonce=secrets.token_hex(16),
-        )
-        return {"payload": encode(assessment).decode(), "use": "assessment"}
 
     async def _assessment(self, request: Request) -> object:
         # Nobody is told: it is the party's own affair.

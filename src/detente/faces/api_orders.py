@@ -1,10 +1,11 @@
-"""The API's answers about drafts of directives: written, and looked through for what can be
-misread."""
+"""The API's answers about drafts of what officers sign: written out on what is in force; those of
+directives looked through for what can be misread."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -12,9 +13,16 @@ from starlette.requests import Request
 from detente.errors import Invalid
 from detente.faces.http import read_body
 from detente.gateway.book import Book
-from detente.gateway.draft import DirectiveDraft, draft_directive
+from detente.gateway.draft import (
+    AssessmentDraft,
+    AssuranceDraft,
+    DirectiveDraft,
+    draft_assessment,
+    draft_assurance,
+    draft_directive,
+)
 from detente.gateway.reading import take_read_back
-from detente.model import Directive, decode, encode
+from detente.model import Assessment, Assurance, Directive, decode, encode
 from detente.proof import decode as decode_envelope
 from detente.rules.finding import Facts
 from detente.rules.lint import lint
@@ -25,10 +33,12 @@ __all__ = ["OrderAPI"]
 DOCUMENT_BYTES_MAX = 2 * 1024 * 1024
 
 Handler = Callable[[Request], Awaitable[object]]
+Draft = TypeVar("Draft", AssessmentDraft, AssuranceDraft, DirectiveDraft)
+Document = TypeVar("Document", Assessment, Assurance, Directive)
 
 
 class OrderAPI:
-    """Handlers under ``/api/directives/``."""
+    """Handlers of drafts, of the lint and of read-backs."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -37,31 +47,30 @@ class OrderAPI:
         """Every resource."""
         return [
             ("POST", "/api/directives/draft", self.draft),
+            ("POST", "/api/assessments/draft", self.assessment),
+            ("POST", "/api/assurances/draft", self.assurance),
             ("POST", "/api/directives/lint", self.lint),
             ("POST", "/api/read-backs", self.read_back),
         ]
 
     async def draft(self, request: Request) -> object:
         """The payload to be signed, with every heading, and what can still be misread in it."""
-        try:
-            body = await read_body(request.receive, DOCUMENT_BYTES_MAX)
-            draft = msgspec.json.decode(body, type=DirectiveDraft)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Invalid("api.body", f"Expected another body: {error}.") from error
-        book = self._book
-        directive = draft_directive(
-            draft,
-            book.standing(draft.agreement, book.now_ms()),
-            party=book.me.party,
-            exercise=book.me.exercise,
-            now_ms=book.now_ms(),
-            nonce=secrets.token_hex(16),
-        )
+        directive = await self._drafted(request, DirectiveDraft, draft_directive)
         return {
             "payload": encode(directive).decode(),
             "use": "directive",
             "findings": self._findings(directive, _language(request)),
         }
+
+    async def assurance(self, request: Request) -> object:
+        """The payload of an assurance to be signed."""
+        assurance = await self._drafted(request, AssuranceDraft, draft_assurance)
+        return {"payload": encode(assurance).decode(), "use": "assurance"}
+
+    async def assessment(self, request: Request) -> object:
+        """The payload of an assessment to be signed."""
+        assessment = await self._drafted(request, AssessmentDraft, draft_assessment)
+        return {"payload": encode(assessment).decode(), "use": "assessment"}
 
     async def lint(self, request: Request) -> object:
         """What can be misread in a drafted or signed directive, on what is in force now."""
@@ -73,6 +82,24 @@ class OrderAPI:
         """Record what an officer has read back."""
         return await take_read_back(
             self._book, await read_body(request.receive, DOCUMENT_BYTES_MAX)
+        )
+
+    async def _drafted(
+        self, request: Request, form: type[Draft], write: Callable[..., Document]
+    ) -> Document:
+        try:
+            body = await read_body(request.receive, DOCUMENT_BYTES_MAX)
+            draft = msgspec.json.decode(body, type=form)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Invalid("api.body", f"Expected another body: {error}.") from error
+        book = self._book
+        return write(
+            draft,
+            book.standing(draft.agreement, book.now_ms()),
+            party=book.me.party,
+            exercise=book.me.exercise,
+            now_ms=book.now_ms(),
+            nonce=secrets.token_hex(16),
         )
 
     def _findings(self, directive: Directive, language: str) -> object:

@@ -7,6 +7,7 @@ import msgspec
 from detente.errors import Conflict, Missing
 from detente.model import (
     Addressees,
+    Agreement,
     Assessment,
     Assurance,
     Condition,
@@ -123,6 +124,12 @@ class AssessmentDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     review_after_ms: int | None = None
 
 
+def _in_force(standing: Standing, agreement: str) -> Agreement:
+    if standing.agreement is None or not standing.agreement_in_force:
+        raise Conflict("agreement.not-in-force", f"Expected {agreement} in force, got none.")
+    return standing.agreement
+
+
 def draft_directive(
     draft: DirectiveDraft,
     standing: Standing,
@@ -138,9 +145,7 @@ def draft_directive(
     heading that was left open. Does not check powers or scope; ``rules.authority`` does when it is
     enacted, and ``rules.lint`` whether it can be misread.
     """
-    terms = standing.agreement
-    if terms is None or not standing.agreement_in_force:
-        raise Conflict("agreement.not-in-force", f"Expected {draft.agreement} in force, got none.")
+    terms = _in_force(standing, draft.agreement)
     member = terms.member(party)
     end_ms = draft.end_ms
     if end_ms is None and draft.lasts_ms is not None:
@@ -207,9 +212,7 @@ def draft_assurance(
     nonce: str,
 ) -> Assurance:
     """The assurance as it will be signed; valid from now, as long as its template allows."""
-    terms = standing.agreement
-    if terms is None or not standing.agreement_in_force:
-        raise Conflict("agreement.not-in-force", f"Expected {draft.agreement} in force, got none.")
+    terms = _in_force(standing, draft.agreement)
     template = next((one for one in terms.assurances if one.id == draft.template), None)
     if template is None:
         known = ", ".join(one.id for one in terms.assurances)
@@ -241,9 +244,7 @@ def draft_assessment(
     nonce: str,
 ) -> Assessment:
     """The assessment as it will be signed; valid from now."""
-    terms = standing.agreement
-    if terms is None or not standing.agreement_in_force:
-        raise Conflict("agreement.not-in-force", f"Expected {draft.agreement} in force, got none.")
+    terms = _in_force(standing, draft.agreement)
     until_ms = now_ms + draft.lasts_ms
     return Assessment(
         id=draft.id,
