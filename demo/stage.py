@@ -15,7 +15,7 @@ from wire import Line
 
 from detente.errors import DetenteError
 from detente.wire.stix import Limits, cut
-from detente.wire.terms import time_text
+from detente.rules.times import time_text
 
 __all__ = ["ARREST", "GRADE", "HOUR_MS", "Stage"]
 

@@ -16,7 +16,7 @@ from stage import ARREST, GRADE, HOUR_MS, Stage
 from taxii2client.v21 import Server
 
 from detente.errors import DetenteError
-from detente.wire.terms import time_text
+from detente.rules.times import time_text
 
 
 def step_1(stage: Stage) -> None:

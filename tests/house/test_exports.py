@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
+from types import ModuleType
 
 import pytest
 
-from tests.house.source import Source, package_sources, source_of
+from tests.house.source import (
+    PACKAGE,
+    Source,
+    package_sources,
+    script_sources,
+    source_of,
+    test_sources,
+)
 
 # Public and stable; everything else may change without notice.
 PUBLIC = ("detente", "detente.errors", "detente.model", "detente.proof", "detente.testing")
@@ -63,6 +72,44 @@ def test_every_other_all_names_only_what_its_module_binds() -> None:
             if not hasattr(loaded, name):
                 wrong.append(f"{source.place}: {name}")
     assert wrong == []
+
+
+def _is_module(package: ModuleType, name: str) -> bool:
+    """Whether a package has a module of that name that nobody has loaded yet."""
+    if not hasattr(package, "__path__"):
+        return False
+    return importlib.util.find_spec(f"{package.__name__}.{name}") is not None
+
+
+def names_not_there(source: Source) -> list[str]:
+    """Imports from the package, wherever in the file, of names that are not in it."""
+    wrong = []
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+            continue
+        if node.module.split(".")[0] != PACKAGE:
+            continue
+        loaded = importlib.import_module(node.module)
+        for alias in node.names:
+            if not hasattr(loaded, alias.name) and not _is_module(loaded, alias.name):
+                wrong.append(f"{source.at(node)}: {node.module} has no {alias.name}")
+    return wrong
+
+
+def test_what_scripts_and_tests_take_from_the_package_is_there() -> None:
+    """Scripts run in processes of their own, long after what they import has moved."""
+    places = [*script_sources(), *test_sources()]
+    assert [line for source in places for line in names_not_there(source)] == []
+
+
+def test_an_import_of_what_is_not_there_is_found() -> None:
+    bad = source_of("def late():\n    from detente.wire.terms import time_text, nothing_like_it\n")
+    assert [line.split(": ")[1] for line in names_not_there(bad)] == [
+        "detente.wire.terms has no time_text",
+        "detente.wire.terms has no nothing_like_it",
+    ]
+    assert names_not_there(source_of("from detente.rules import times, standing")) == []
+    assert names_not_there(source_of("from . import x\nfrom json import nothing")) == []
 
 
 def test_a_missing_or_computed_all_is_seen_as_none() -> None:
