@@ -23,7 +23,7 @@ from detente.config import Config
 from detente.faces.documents import charter_of, key_card, new_envelope
 from detente.node import NodeFolder, init_node, open_node
 from detente.proof import Ed25519Signer, Envelope, add_signature, sign
-from detente.rules.authority import document_digest, payload_type
+from detente.rules.document import document_digest, payload_type
 from detente.wire.terms import read_terms
 
 __all__ = ["AGREEMENT", "COLLECTION", "Place", "envelope", "memory_mb", "open_place"]

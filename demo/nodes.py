@@ -16,7 +16,7 @@ import msgspec
 from detente.errors import DetenteError, Missing, Unavailable
 from detente.faces.client import NodeClient
 from detente.proof import add_signature, load_private_key, sign
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 
 __all__ = ["NodeProcess", "detente", "free_port"]
 

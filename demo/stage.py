@@ -14,8 +14,8 @@ from nodes import NodeProcess, detente
 from wire import Line
 
 from detente.errors import DetenteError
-from detente.wire.stix import Limits, cut
 from detente.rules.times import time_text
+from detente.wire.stix import Limits, cut
 
 __all__ = ["ARREST", "GRADE", "HOUR_MS", "Stage"]
 

@@ -32,7 +32,7 @@ from detente.faces.documents import KeyCard, charter_of, key_card, new_envelope
 from detente.gateway.intake import Publication
 from detente.node import Node, NodeFolder, init_node, running_node
 from detente.proof import Ed25519Signer, Envelope, add_signature
-from detente.rules.authority import document_digest
+from detente.rules.document import document_digest
 from detente.wire.terms import read_terms
 
 ROOT = "lab"

@@ -18,7 +18,7 @@ from detente.model import encode
 from detente.model.transfer import Request
 from detente.ports import DocumentRow
 from detente.proof import Envelope, Signature, add_signature
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 from detente.testing import World, check
 from detente.testing.parts import AGREEMENT, HOUR_MS, Said, stix_bytes
 

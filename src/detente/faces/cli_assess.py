@@ -13,7 +13,7 @@ from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, read_file, signed_file, write_new
 from detente.faces.speak import answer, stated, tell, tell_signed
 from detente.proof import sign
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 
 __all__ = ["assessment"]
 

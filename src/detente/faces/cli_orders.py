@@ -18,7 +18,7 @@ from detente.faces.speak import answer, stated, table, tell, tell_signed
 from detente.model import Choice, Condition, InternalReason, Scope, decode, digest, encode
 from detente.model.directive import HALT_MS_MAX, Directive
 from detente.proof import sign
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 from detente.rules.times import parse_span_ms, time_text
 
 __all__ = ["assurance", "directive", "halt", "span_ms"]

@@ -25,7 +25,7 @@ from detente.faces.documents import (
 from detente.faces.speak import answer, stated, tell, tell_signed
 from detente.model import Charter, decode
 from detente.proof import Ed25519Signer, load_private_key
-from detente.rules.authority import document_digest
+from detente.rules.document import document_digest
 
 __all__ = ["agreement", "charter"]
 

@@ -14,8 +14,8 @@ from detente.faces.documents import envelope_in, key_in, write_new
 from detente.faces.speak import answer, stated, tell
 from detente.model import Agreement, Directive, ReadBack, decode, digest, encode
 from detente.proof import sign
-from detente.rules.authority import payload_type
 from detente.rules.card import card
+from detente.rules.document import payload_type
 from detente.rules.readback import VALUES, Texts, Values, compare, sentence
 from detente.wire.texts import read_back_texts
 

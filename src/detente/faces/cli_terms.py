@@ -18,8 +18,8 @@ from detente.faces.speak import answer, stated, tell
 from detente.faces.summary import summary
 from detente.model import Agreement, Charter, decode
 from detente.proof import Envelope
-from detente.rules.authority import document_digest
 from detente.rules.differences import Difference, differences
+from detente.rules.document import document_digest
 from detente.rules.gaps import Gap, gaps
 from detente.wire.terms import NO_CHARTER, language_of, read_terms
 

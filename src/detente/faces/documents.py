@@ -28,7 +28,7 @@ from detente.proof import (
     sign,
 )
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 
 __all__ = [
     "KeyCard",

@@ -27,7 +27,7 @@ from detente.model.transfer import (
 from detente.ports import DocumentRow, PageRow, Tx
 from detente.proof import decode as decode_envelope
 from detente.proof import only_signed_by
-from detente.rules.authority import keys_of, open_document
+from detente.rules.document import keys_of, open_document
 from detente.rules.receipt import PageSent, check_receipt
 
 __all__ = ["Desk"]

@@ -62,8 +62,8 @@ from detente.proof import (
     root_of,
 )
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import open_document
 from detente.rules.decision import decide
+from detente.rules.document import open_document
 from detente.rules.standing import Standing
 from detente.wire.json import load_object
 

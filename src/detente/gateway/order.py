@@ -29,13 +29,8 @@ from detente.ports import ActRow, DocumentRow, Tx, View
 from detente.proof import Envelope, only_signed_by
 from detente.proof import decode as decode_envelope
 from detente.rules.acts import check_act, check_new, check_peer_act, named_in
-from detente.rules.authority import (
-    check_agreement,
-    check_charter,
-    check_pins,
-    document_digest,
-    keys_of,
-)
+from detente.rules.authority import check_agreement, check_charter, check_pins
+from detente.rules.document import document_digest, keys_of
 from detente.rules.finding import Facts
 from detente.rules.lint import check_lint
 from detente.rules.standing import AssuranceGiven, AssuranceWithdrawn, CharterSet, Standing

@@ -16,7 +16,7 @@ from detente.model.names import Record
 from detente.model.transfer import PeerActSheet
 from detente.ports import ActRow, PeerRow, Tx, View
 from detente.proof import Envelope, sign, signers
-from detente.rules.authority import keys_of, node_keys, payload_type
+from detente.rules.document import keys_of, node_keys, payload_type
 
 __all__ = [
     "ACTS_MAX",

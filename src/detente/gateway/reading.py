@@ -9,7 +9,7 @@ from detente.model.names import Record
 from detente.ports import DocumentRow, Tx
 from detente.proof import Envelope, only_signed_by
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import document_digest, keys_of
+from detente.rules.document import document_digest, keys_of
 from detente.rules.reading import check_read, must_be_read, open_read_back
 from detente.rules.standing import Standing
 from detente.wire.texts import LANGUAGES, read_back_texts

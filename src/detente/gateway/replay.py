@@ -33,14 +33,8 @@ from detente.model.transfer import Receipt
 from detente.ports import ActRow
 from detente.proof import Envelope, check_commitment, check_proof, parse_proof, signers
 from detente.rules.acts import check_act, check_new, check_peer_act
-from detente.rules.authority import (
-    check_agreement,
-    check_charter,
-    check_pins,
-    keys_of,
-    node_keys,
-    open_document,
-)
+from detente.rules.authority import check_agreement, check_charter, check_pins
+from detente.rules.document import keys_of, node_keys, open_document
 from detente.rules.receipt import PageSent, check_receipt
 from detente.rules.standing import Act, CharterSet, Standing, fold
 

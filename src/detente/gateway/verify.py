@@ -71,7 +71,8 @@ from detente.proof import (
     verify_cosignature,
 )
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import check_charter, keys_of
+from detente.rules.authority import check_charter
+from detente.rules.document import keys_of
 
 __all__ = ["Report", "verify_record"]
 

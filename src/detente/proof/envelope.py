@@ -2,7 +2,7 @@
 
 Bytes are signed, not a canonical form: ``PAE(type, body)`` over exactly what was received. The
 usual library stops at a threshold and counts one key under two ids twice; here the set of public
-keys with a valid signature is returned and counting is left to ``rules.authority``.
+keys with a valid signature is returned and counting is left to ``rules.quorum``.
 """
 
 from __future__ import annotations

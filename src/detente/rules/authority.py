@@ -9,11 +9,7 @@ Tables of powers stand in the agreement, keys and holders in each party's charte
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
-
-import msgspec
+from collections.abc import Collection, Mapping, Sequence
 
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.model import (
@@ -23,21 +19,19 @@ from detente.model import (
     Assurance,
     Charter,
     Directive,
-    Power,
     Scope,
     Withdrawal,
-    decode,
-    digest,
 )
 from detente.model.scope import ANY, DIMENSIONS
 from detente.proof import Envelope, PublicKey, signers
 from detente.rules.amendment import check_amendment
+from detente.rules.document import keys_of, open_document
+from detente.rules.quorum import check_office, check_power
 from detente.rules.standing import Order, Standing
 from detente.rules.subjects import check_subjects
 from detente.rules.widening import check_whole, widens
 
 __all__ = [
-    "Tally",
     "check_agreement",
     "check_assessment",
     "check_assurance",
@@ -45,192 +39,8 @@ __all__ = [
     "check_directive",
     "check_pins",
     "check_withdrawal",
-    "keys_of",
-    "node_keys",
-    "open_document",
-    "payload_type",
     "required_verbs",
-    "tally_quorum",
 ]
-
-R = TypeVar("R", bound=msgspec.Struct)
-
-
-def payload_type(use: str, *, exercise: bool) -> str:
-    """The DSSE payload type of a document. An exercise signs another type, so that no signature
-    made in an exercise can ever verify as a live one (R16)."""
-    return f"application/vnd.detente.{'exercise.' if exercise else ''}{use}.v1+json"
-
-
-def open_document(envelope: Envelope, use: str, form: type[R], *, exercise: bool) -> R:
-    """The record inside an envelope, if type and exercise mark are what this node accepts.
-
-    Signatures are not looked at here.
-    """
-    expected = payload_type(use, exercise=exercise)
-    if envelope.payload_type != expected:
-        raise Invalid(
-            "document.type",
-            f"Expected payload type {expected}, got {envelope.payload_type}.",
-            hint="Exercise and live documents never mix.",
-        )
-    record = decode(envelope.payload, form)
-    if getattr(record, "exercise", exercise) != exercise:
-        raise Invalid(
-            "document.exercise",
-            f"Expected a document with exercise={exercise}, got the reverse.",
-        )
-    return record
-
-
-def keys_of(charter: Charter) -> dict[str, PublicKey]:
-    """The charter's keys by computed id; a key listed under another id is refused."""
-    keys = {}
-    for keyid, key in charter.keys.items():
-        public = PublicKey.from_der(_der(key.public), scheme=key.scheme)
-        if public.keyid != keyid:
-            raise Invalid(
-                "charter.keyid", f"Expected key id {public.keyid}, got {keyid}.", path="$.keys"
-            )
-        keys[keyid] = public
-    return keys
-
-
-def node_keys(charter: Charter) -> frozenset[str]:
-    """The ids of the keys by which the party's gateways sign requests, answers and receipts; none
-    for a party without a gateway."""
-    office = charter.office(charter.node) if charter.node else None
-    return frozenset(office.keys if office else ())
-
-
-def _der(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise Invalid("charter.key", "Expected a key in base64.", path="$.keys") from error
-
-
-# --- quorum ---------------------------------------------------------------------------------
-
-
-_NOBODY: Final[Mapping[str, Iterable[str]]] = {}
-
-
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a quorum is met: signatures that count, how many are needed, what is missing."""
-
-    have: int
-    need: int
-    missing_offices: tuple[str, ...]
-    counted: tuple[str, ...]
-
-    @property
-    def met(self) -> bool:
-        """True if enough distinct holders signed, those of every named office among them."""
-        return self.have >= self.need and not self.missing_offices
-
-
-def tally_quorum(
-    power: Power,
-    charter: Charter,
-    keyids: Iterable[str],
-    stand_ins: Mapping[str, Iterable[str]] = _NOBODY,
-) -> Tally:
-    """Count signatures towards a power: distinct keys and distinct holders, once each.
-
-    Only keys of the power's offices count, and of those that stand in for one; a named office is
-    met by a holder of its own, so one person cannot stand for two named offices.
-    """
-
-    def signed_for(office: str) -> set[str]:
-        rooms = (office, *stand_ins.get(office, ()))
-        return {keyid for keyid in given if any(_sits(charter, room, keyid) for room in rooms)}
-
-    given = frozenset(keyids)
-    eligible = {keyid for office in power.offices for keyid in signed_for(office)}
-    holders = {charter.keys[keyid].holder for keyid in eligible}
-    seats = {
-        office: {charter.keys[keyid].holder for keyid in signed_for(office)}
-        for office in power.including
-    }
-    return Tally(
-        have=len(holders),
-        need=power.threshold,
-        missing_offices=_unseated(power.including, seats),
-        counted=tuple(sorted(eligible)),
-    )
-
-
-def _sits(charter: Charter, office_id: str, keyid: str) -> bool:
-    office = charter.office(office_id)
-    return office is not None and keyid in office.keys and keyid in charter.keys
-
-
-def _unseated(offices: Sequence[str], seats: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """Offices that cannot each be given a holder of their own (augmenting paths)."""
-    seated: dict[str, str] = {}
-
-    def seat(office: str, tried: set[str]) -> bool:
-        for holder in sorted(seats[office] - tried):
-            tried.add(holder)
-            if holder not in seated or seat(seated[holder], tried):
-                seated[holder] = office
-                return True
-        return False
-
-    return tuple(office for office in offices if not seat(office, set()))
-
-
-def _check_power(
-    agreement: Agreement, charter: Charter, verb: str, keyids: frozenset[str], at_ms: int
-) -> Power:
-    """The first power of this party for this verb whose quorum is met at an instant; else
-    ``NotAuthorised``."""
-    powers = agreement.powers_of(charter.party, verb, at_ms)
-    stand_ins = agreement.stand_ins(charter.party, verb, at_ms)
-    if not powers:
-        raise NotAuthorised(
-            "authority.no-power",
-            f"Expected a power of {charter.party} to {verb} in agreement {agreement.id}, got none.",
-        )
-    tallies = [(power, tally_quorum(power, charter, keyids, stand_ins)) for power in powers]
-    for power, tally in tallies:
-        if tally.met:
-            return power
-    power, best = max(tallies, key=lambda pair: pair[1].have - pair[1].need)
-    missing = f", among them {', '.join(best.missing_offices)}" if best.missing_offices else ""
-    raise NotAuthorised(
-        "authority.quorum",
-        f"Expected {best.need} signatures of distinct holders from {', '.join(power.offices)}"
-        f"{missing} to {verb}, got {best.have}.",
-    )
-
-
-def _check_office(
-    agreement: Agreement, charter: Charter, act: tuple[str, str], keyids: frozenset[str], at_ms: int
-) -> None:
-    """An act says by which office it is, and is shown as that office's: so one of its keys must
-    have signed, and under a power that is met it must be one of the power's offices, or stand in
-    for one."""
-    verb, name = act
-    office = charter.office(name)
-    stand_ins = agreement.stand_ins(charter.party, verb, at_ms)
-    able = {
-        room
-        for power in agreement.powers_of(charter.party, verb, at_ms)
-        if tally_quorum(power, charter, keyids, stand_ins).met
-        for one in power.offices
-        for room in (one, *stand_ins.get(one, ()))
-    }
-    if office is None or not keyids & set(office.keys) or name not in able:
-        named = sorted(able)
-        raise NotAuthorised(
-            "authority.office",
-            f"Expected the office of the act to be one that signed it with the power to {verb} "
-            f"({', '.join(named)}), got {name}.",
-            path="$.office",
-        )
-
 
 # --- charters and agreements ------------------------------------------------------------------
 
@@ -317,11 +127,11 @@ def check_agreement(
         charter = charters[member.party]
         try:
             keyids = signed & charter.keys.keys()
-            _check_power(agreement, charter, "agree", keyids, agreement.from_ms)
+            check_power(agreement, charter, "agree", keyids, agreement.from_ms)
             if current is not None and before is not None and current.member(member.party):
-                _check_power(current, charter, "agree", keyids, before.at_ms)
+                check_power(current, charter, "agree", keyids, before.at_ms)
                 if _opens(agreement, before, member.party):
-                    _check_power(current, charter, "resume", keyids, before.at_ms)
+                    check_power(current, charter, "resume", keyids, before.at_ms)
         except NotAuthorised as error:
             raise NotAuthorised(
                 "agreement.unsigned",
@@ -440,7 +250,7 @@ def check_directive(
     _check_span(directive, standing, at_ms)
     signed = signers(envelope, keys_of(charter).values())
     for verb in required_verbs(directive, standing):
-        power = _check_power(agreement, charter, verb, signed, at_ms)
+        power = check_power(agreement, charter, verb, signed, at_ms)
         limit = power.duration_max_ms
         start = max(at_ms, directive.start_ms or 0)
         if limit is not None and (directive.end_ms is None or directive.end_ms - start > limit):
@@ -450,7 +260,7 @@ def check_directive(
                 f"{'none' if directive.end_ms is None else directive.end_ms - start}.",
                 path="$.end_ms",
             )
-    _check_office(agreement, charter, (_power_of(directive), directive.office), signed, at_ms)
+    check_office(agreement, charter, (_power_of(directive), directive.office), signed, at_ms)
     return directive, signed
 
 
@@ -680,8 +490,8 @@ def check_assurance(
     for purpose in assurance.purposes:
         _check_known("assurance.purpose", purpose, [p.id for p in agreement.purposes], "$.purposes")
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assure", signed, at_ms)
-    _check_office(agreement, charter, ("assure", assurance.office), signed, at_ms)
+    check_power(agreement, charter, "assure", signed, at_ms)
+    check_office(agreement, charter, ("assure", assurance.office), signed, at_ms)
     return assurance
 
 
@@ -705,8 +515,8 @@ def check_assessment(
     for kind in assessment.kinds:
         _check_known("assessment.kind", kind, [k.id for k in agreement.kinds], "$.kinds")
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assess", signed, at_ms)
-    _check_office(agreement, charter, ("assess", assessment.office), signed, at_ms)
+    check_power(agreement, charter, "assess", signed, at_ms)
+    check_office(agreement, charter, ("assess", assessment.office), signed, at_ms)
     return assessment
 
 
@@ -721,11 +531,6 @@ def check_withdrawal(
         raise Conflict("agreement.not-in-force", f"Expected agreement {withdrawal.agreement}.")
     charter = _charter_of(standing, withdrawal.giver, at_ms)
     signed = signers(envelope, keys_of(charter).values())
-    _check_power(agreement, charter, "assure", signed, at_ms)
-    _check_office(agreement, charter, ("assure", withdrawal.office), signed, at_ms)
+    check_power(agreement, charter, "assure", signed, at_ms)
+    check_office(agreement, charter, ("assure", withdrawal.office), signed, at_ms)
     return withdrawal
-
-
-def document_digest(envelope: Envelope) -> str:
-    """The digest by which a document is named: over the payload, which is what was signed."""
-    return digest(envelope.payload)

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from detente.model import Agreement, Charter, Collection, Kind, Power, Question, Step
-from detente.rules.authority import tally_quorum
 from detente.rules.gap import Gap, listed, missing, twice, weak, wrong
 from detente.rules.gaps_open import open_ends
 from detente.rules.grade import SCHEMES, parse_grade, worse_than
 from detente.rules.markings import TLP_LEVELS
+from detente.rules.quorum import tally_quorum
 
 __all__ = ["Gap", "gaps"]
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from detente.errors import Conflict, Invalid, NotAuthorised
 from detente.model import Charter, Directive, ReadBack
 from detente.proof import Envelope, signers
-from detente.rules.authority import keys_of, node_keys, open_document, required_verbs
+from detente.rules.authority import required_verbs
+from detente.rules.document import keys_of, node_keys, open_document
 from detente.rules.readback import VALUES, Texts, Values, compare
 from detente.rules.standing import Standing
 

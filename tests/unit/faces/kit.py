@@ -20,7 +20,7 @@ from detente.gateway.intake import Publication
 from detente.model import Choice, Scope, encode
 from detente.node import Node, NodeFolder, init_node, running_node
 from detente.proof import Ed25519Signer, add_signature, sign
-from detente.rules.authority import document_digest, payload_type
+from detente.rules.document import document_digest, payload_type
 from detente.wire.terms import read_terms
 
 MEDIA = "application/taxii+json;version=2.1"

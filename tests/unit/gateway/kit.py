@@ -19,7 +19,7 @@ from detente.model import decode, encode
 from detente.model.transfer import ActsPage, PageSheet
 from detente.proof import decode as decode_envelope
 from detente.proof import sign
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 from detente.testing import World, check
 from detente.testing.parts import AGREEMENT, READER, collection_of
 

@@ -23,7 +23,7 @@ from detente.node import Node
 from detente.ports import NewItem, Tx
 from detente.proof import Envelope, Proof, Signature, encode_proof, parse_proof, sign
 from detente.proof import decode as decode_envelope
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 from detente.testing import World, check
 from detente.testing.parts import AGREEMENT, READER
 from tests.unit.gateway.kit import (

@@ -30,7 +30,7 @@ from detente.model import (
 )
 from detente.model.directive import DirectiveVerb
 from detente.proof import Ed25519Signer, Envelope, sign
-from detente.rules.authority import payload_type
+from detente.rules.document import payload_type
 from detente.rules.standing import (
     Act,
     AgreementOpened,

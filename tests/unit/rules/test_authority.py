@@ -28,10 +28,10 @@ from detente.rules.authority import (
     check_charter,
     check_directive,
     required_verbs,
-    tally_quorum,
-    widens,
 )
+from detente.rules.quorum import tally_quorum
 from detente.rules.standing import Standing, fold
+from detente.rules.widening import widens
 from tests.unit.rules.kit import (
     DAY,
     FROM,
