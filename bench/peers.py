@@ -74,6 +74,8 @@ class Bed:
         self.clients = [Client(self.server, self._budget.answer_s) for _ in range(CLIENTS)]
         #: Objects of the series that all servers get, and of all.
         self.filled = self.stored = 0
+        #: It left a POST of the filling unanswered, and gets no more of them.
+        self.stuck = False
         #: (objects stored, instant after that) as the server was filled.
         self._instants: list[tuple[int, float]] = []
 
@@ -84,11 +86,15 @@ class Bed:
     def fill(self, size: int, seconds: float) -> list[Took]:
         """Store the series up to ``size`` objects in all, as far as the seconds last."""
         took: list[Took] = []
-        while self.stored < size and sum(one.seconds for one in took) < seconds:
+        while not self.stuck and self.stored < size and sum(one.seconds for one in took) < seconds:
             count = min(ENVELOPE, max(1, size // 10), size - self.stored)
             ask = Ask(name="fill", group="fill", post=count)
             body = self.clients[0].request(ask, written(self.filled, count))
-            took.append(Took(self.clients[0].send(body).seconds, count))
+            try:
+                took.append(Took(self.clients[0].send(body).seconds, count))
+            except TooSlow:
+                self.stuck = True
+                break
             self.filled += count
             self.stored += count
             # Apart from what comes before and after by more than a clock can be off.
@@ -222,6 +228,10 @@ class Run:
         for bed in self._beds:
             short = bed.stored < size
             note = f"only {bed.stored:,} stored after {self._options.fill_s} s" if short else ""
+            if bed.stuck:
+                note = (
+                    f"only {bed.stored:,} stored, then a POST took over {self._options.answer_s} s"
+                )
             found[name][bed.name] = figures(took[bed.name], ask, note, bed.stored)
         say(f"\n{size:,} objects stored")
         say(line("", {}, [bed.name for bed in self._beds], ask))

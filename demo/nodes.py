@@ -116,6 +116,10 @@ class NodeProcess:
         """The payload of a directive."""
         return str(self.call("/api/directives/draft", **fields)["payload"]).encode()
 
+    def foresee(self, payload: bytes) -> Any:
+        """What a drafted directive would do now, and whether that is what its draft says."""
+        return self.client.post("/api/directives/preview", self.sign("directive", payload))
+
     def sign(self, use: str, payload: bytes, *keys: str) -> bytes:
         """A document with the signatures of these officers."""
         envelope = sign(payload_type(use, exercise=True), payload, [])

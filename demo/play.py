@@ -42,7 +42,7 @@ STEPS: list[tuple[int, str, Callable[[Stage], None] | None]] = [
     (11, "six statements beside the state", None),
     (12, "a signed attestation", None),
     (13, "tracks expire in hold", story.step_13),
-    (14, "D2 drafted and previewed", None),
+    (14, "D2 drafted and previewed", story.step_14),
     (15, "D2 resumes on an assurance that is not there yet", story.step_15),
     (16, "the assurance releases exactly once, through kill -9", story.step_16),
     (17, "consent to pass on", None),

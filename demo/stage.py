@@ -44,6 +44,8 @@ class Stage:
         self.line = Line(self.b.address)
         self.zero_ms = 0
         self.halted_at = 0.0
+        #: D2 as it was drafted in one step and is signed in the next.
+        self.d2 = b""
 
     def begin(self, number: int) -> None:
         """A new step."""

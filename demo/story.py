@@ -210,6 +210,7 @@ def step_6(stage: Stage) -> None:
         supersedes=["H1"],
         review_ms=stage.zero_ms + (4 + 30 * 24) * HOUR_MS,
     )
+    _foresee_d1(stage, payload)
     code = stage.b.refused("/api/directives", stage.b.sign("directive", payload, "head"))
     stage.expect("one signature is not enough", got=code, wanted="authority.quorum")
     in_force = [order["directive"] for order in stage.b.standing()["orders"]]
@@ -239,6 +240,30 @@ def step_6(stage: Stage) -> None:
         wanted=("open", True),
     )
     stage.tell(f"D1 in force since {time_text(by_id['D1']['since_ms'])}; 5 held")
+
+
+def _foresee_d1(stage: Stage, payload: bytes) -> None:
+    """The preview: what would wait, what stays open and why, and what else stands there."""
+    found = stage.b.foresee(payload)
+    effect = found["effect"]
+    kept = sum(one["count"] for one in effect["moves"] if one["after"] == "held")
+    stage.expect(
+        "it is foreseen that 5 wait and 0 are in flight",
+        got=(kept, effect["in_flight"]),
+        wanted=(5, 0),
+    )
+    flows = {f["kind"]: f["after"] for f in effect["flows"] if f["collection"] == "b-to-w"}
+    stage.expect(
+        "that safety of life and B-FIU stay open",
+        got=(effect["exempt"], flows["SL"], "open: B-FIU" in flows["FI"]),
+        wanted=(["SL"], "open", True),
+    )
+    stage.expect(
+        "and that it ends H1 and meets no other",
+        got=[(one["directive"], one["then"]) for one in effect["others"]],
+        wanted=[("H1", "ends")],
+    )
+    stage.expect("the digest of this is what will be signed", got=found["drift"], wanted=[])
 
 
 def step_7(stage: Stage) -> None:
@@ -383,15 +408,14 @@ def step_13(stage: Stage) -> None:
     stage.tell("3 expired, 4 held")
 
 
-def step_15(stage: Stage) -> None:
-    """Hour 46: D2 needs 3 signatures with the minister's, and waits for its assurance."""
-    stage.hour(46)
+def step_14(stage: Stage) -> None:
+    """Hour 45: D2 is drafted, and what it would do is foreseen by the rules that will do it."""
     scope = {
         "direction": {"only": ["out"]},
         "kind": {"except": ["SL"]},
         "unit": {"only": ["B-NAV", "B-POL"]},
     }
-    payload = stage.b.draft(
+    stage.d2 = stage.b.draft(
         agreement="A1",
         id="D2",
         verb="resume",
@@ -406,6 +430,37 @@ def step_15(stage: Stage) -> None:
         end_ms=stage.zero_ms + (46 + 90 * 24) * HOUR_MS,
         review_ms=stage.zero_ms + (46 + 30 * 24) * HOUR_MS,
     )
+    found = stage.b.foresee(stage.d2)
+    effect = found["effect"]
+    moves: Counter[tuple[str, str]] = Counter()
+    for one in effect["moves"]:
+        moves[one["kind"], one["after"]] += one["count"]
+    stage.expect(
+        "of 4 held, 3 then wait for an assurance, 2 of them for VI and 1 for PE; 1 is reviewed",
+        got=dict(moves),
+        wanted={("VI", "held"): 2, ("PE", "held"): 1, ("RA", "under review"): 1},
+    )
+    waits = [r for one in effect["moves"] if one["after"] == "held" for r in one["reasons"]]
+    stage.expect("by D2 for want of AS", got=all("assurance.awaiting" in r for r in waits))
+    stage.expect(
+        "D1 ends, and W's own N1 is seen to stand",
+        got=[(one["issuer"], one["directive"], one["then"]) for one in effect["others"]],
+        wanted=[("B", "D1", "ends"), ("W", "N1", "stays")],
+    )
+    told = [one["words"] for one in effect["seen"] if one["collection"] == "b-to-w"]
+    stage.expect("W would be told what it has to assure", got="assurance under" in told[0])
+    findings = stage.b.client.post("/api/directives/lint", stage.b.sign("directive", stage.d2))
+    stage.expect("and nothing in it can be misread", got=findings["findings"], wanted=[])
+    given = {one["kind"]: one["count"] for one in effect["history"]}
+    stage.tell(
+        f"foreseen: {effect['held']} more held, {effect['reviewed']} to review; cost {given}"
+    )
+
+
+def step_15(stage: Stage) -> None:
+    """Hour 46: D2 needs 3 signatures with the minister's, and waits for its assurance."""
+    stage.hour(46)
+    payload = stage.d2
     code = stage.b.refused("/api/directives", stage.b.sign("directive", payload, "head", "duty"))
     stage.expect("two signatures are not enough", got=code, wanted="authority.quorum")
     in_force = [

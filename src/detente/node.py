@@ -48,6 +48,7 @@ from detente.gateway.book import Book, Identity, latest_us
 from detente.gateway.deliver import Delivery
 from detente.gateway.derive import Derives
 from detente.gateway.desk import Desk
+from detente.gateway.effect import Effects
 from detente.gateway.exchange import Exchange
 from detente.gateway.gate import Gate
 from detente.gateway.intake import Intake
@@ -435,6 +436,7 @@ class Node:
                 orders=self.orders,
                 intake=self.intake,
                 ask=self.ask,
+                effects=Effects(self.book, self.outcomes),
                 review=self.review,
                 recalls=self.recalls,
                 derive=DeriveAPI(self.derives),

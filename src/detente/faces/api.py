@@ -28,6 +28,7 @@ from detente.faces.guard import Guard
 from detente.faces.http import error_response, read_body
 from detente.gateway.ask import Ask
 from detente.gateway.book import Book
+from detente.gateway.effect import Effects
 from detente.gateway.exchange import Exchange
 from detente.gateway.intake import Intake, Publication
 from detente.gateway.order import Orders
@@ -61,6 +62,7 @@ class APIParts(msgspec.Struct, frozen=True, kw_only=True):
     orders: Orders
     intake: Intake
     ask: Ask
+    effects: Effects
     review: Review
     recalls: Recalls
     derive: DeriveAPI
@@ -129,7 +131,7 @@ class API:
             ("POST", "/api/agreements", self._agreement),
             ("GET", "/api/agreements", self._agreements),
             ("GET", "/api/agreements/{agreement}", self._agreement_show),
-            *OrderAPI(self._parts.book).table(),
+            *OrderAPI(parts.book, parts.effects).table(),
             ("POST", "/api/directives", self._directive),
             ("GET", "/api/directives", self._directives),
             ("POST", "/api/assessments", self._assessment),

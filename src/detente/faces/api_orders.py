@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from detente.errors import Invalid
@@ -21,9 +22,11 @@ from detente.gateway.draft import (
     draft_assurance,
     draft_directive,
 )
+from detente.gateway.effect import Effects
 from detente.gateway.reading import take_read_back
 from detente.model import Assessment, Assurance, Directive, decode, encode
 from detente.proof import decode as decode_envelope
+from detente.rules.drift import drifted
 from detente.rules.finding import Facts
 from detente.rules.lint import lint
 from detente.wire.texts import lexicons, told
@@ -38,10 +41,11 @@ Document = TypeVar("Document", Assessment, Assurance, Directive)
 
 
 class OrderAPI:
-    """Handlers of drafts, of the lint and of read-backs."""
+    """Handlers of drafts, of the lint, of previews and of read-backs."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, effects: Effects) -> None:
         self._book = book
+        self._effects = effects
 
     def table(self) -> list[tuple[str, str, Handler]]:
         """Every resource."""
@@ -50,16 +54,21 @@ class OrderAPI:
             ("POST", "/api/assessments/draft", self.assessment),
             ("POST", "/api/assurances/draft", self.assurance),
             ("POST", "/api/directives/lint", self.lint),
+            ("POST", "/api/directives/preview", self.preview),
             ("POST", "/api/read-backs", self.read_back),
         ]
 
     async def draft(self, request: Request) -> object:
-        """The payload to be signed, with every heading, and what can still be misread in it."""
+        """The payload to be signed, with every heading, what can still be misread in it, and what
+        it would do, which it names by its digest."""
         directive = await self._drafted(request, DirectiveDraft, draft_directive)
+        effect = await self._effects.foresee(directive)
+        directive = replace(directive, preview=await self._effects.keep(effect))
         return {
             "payload": encode(directive).decode(),
             "use": "directive",
             "findings": self._findings(directive, _language(request)),
+            "effect": effect,
         }
 
     async def assurance(self, request: Request) -> object:
@@ -77,6 +86,19 @@ class OrderAPI:
         envelope = decode_envelope(await read_body(request.receive, DOCUMENT_BYTES_MAX))
         directive = decode(envelope.payload, Directive)
         return {"findings": self._findings(directive, _language(request))}
+
+    async def preview(self, request: Request) -> object:
+        """What a drafted or signed directive would do now; beside it what its signers saw, if that
+        was foreseen at this node, and in what it has drifted."""
+        envelope = decode_envelope(await read_body(request.receive, DOCUMENT_BYTES_MAX))
+        directive = decode(envelope.payload, Directive)
+        effect = await self._effects.foresee(directive)
+        signed = await self._effects.kept(directive.preview) if directive.preview else None
+        return {
+            "effect": effect,
+            "signed": signed,
+            "drift": drifted(signed, effect) if signed else (),
+        }
 
     async def read_back(self, request: Request) -> object:
         """Record what an officer has read back."""

@@ -10,12 +10,13 @@ import msgspec
 import typer
 
 from detente.errors import Invalid
+from detente.faces.cli_effect import directive_preview, effect_lines
 from detente.faces.cli_lint import check_form, directive_lint, tell_findings
 from detente.faces.cli_read import directive_card, directive_read_back
 from detente.faces.client import NodeClient
 from detente.faces.documents import envelope_in, key_in, read_file, signed_file, write_new
 from detente.faces.speak import answer, stated, table, tell, tell_signed
-from detente.model import Choice, Condition, InternalReason, Scope, decode, digest, encode
+from detente.model import Choice, Condition, Effect, InternalReason, Scope, decode, digest, encode
 from detente.model.directive import HALT_MS_MAX, Directive
 from detente.proof import sign
 from detente.rules.document import payload_type
@@ -165,13 +166,16 @@ def directive_draft(
     client = NodeClient(folder)
     if internal_reason:
         fields["reason_internal"] = _write_internal(client, internal_reason, directive_id, out)
-    found = _write_draft(client, fields, out, review_in)
-    tell_findings(found)
-    answer(
-        {"file": str(out), "findings": found},
-        as_json=as_json,
-        words=lambda: tell(f"Written to {out}; sign it with `detente directive sign`."),
-    )
+    drafted = _write_draft(client, fields, out, review_in)
+    tell_findings(drafted["findings"])
+
+    def words() -> None:
+        for line in effect_lines(msgspec.convert(drafted["effect"], Effect)):
+            print(line)
+        tell(f"Written to {out}; sign it with `detente directive sign`.")
+
+    told = {"file": str(out), "findings": drafted["findings"], "effect": drafted["effect"]}
+    answer(told, as_json=as_json, words=words)
 
 
 def _more(path: Path | None) -> dict[str, Any]:
@@ -203,15 +207,15 @@ def _write_internal(client: NodeClient, path: Path, directive_id: str, out: Path
 
 def _write_draft(
     client: NodeClient, fields: dict[str, Any], out: Path, review_in: str | None
-) -> list[dict[str, Any]]:
-    """Write the draft, and tell what can still be misread in it."""
+) -> dict[str, Any]:
+    """Write the draft; what the node says of it."""
     node = client.get("/api/node")
     if review_in:
         fields["review_ms"] = node["now_ms"] + span_ms(review_in)
     drafted = client.post("/api/directives/draft", msgspec.json.encode(fields))
     kind_of = payload_type("directive", exercise=node["exercise"])
     write_new(out, sign(kind_of, drafted["payload"].encode(), []).encode())
-    return list(drafted["findings"])
+    return dict(drafted)
 
 
 def _condition(text: str, scope: Scope) -> dict[str, Any]:
@@ -225,6 +229,7 @@ def _condition(text: str, scope: Scope) -> dict[str, Any]:
 directive.command("lint")(directive_lint)
 directive.command("read-back")(directive_read_back)
 directive.command("card")(directive_card)
+directive.command("preview")(directive_preview)
 
 
 @directive.command("sign")

@@ -109,6 +109,7 @@ def _limits(agreement: Agreement) -> str:
         (agreement.grade_required, "grade required"),
         (agreement.grades, f"grades that count: {_few(agreement.grades)}"),
         (agreement.read_back, "what lets anything go is read back first"),
+        (agreement.preview, "what lets anything go is previewed first"),
         (agreement.second_person, "a second person sees what is derived"),
     ]
     return "; ".join(words for there, words in said if there)

@@ -26,7 +26,7 @@ from detente.rules.feed import Feed, ranges, state_of
 from detente.rules.notice import notices
 from detente.rules.standing import Order, Standing
 
-__all__ = ["Ask", "item_state"]
+__all__ = ["Ask", "FlowLine", "flow_of", "item_state", "words_of"]
 
 #: Items listed one by one in one answer; counts are always whole.
 ITEMS_MAX = 1000
@@ -244,7 +244,7 @@ class Ask:
                     stix_type=handling.stix_type,
                     unit=handling.unit,
                     outcome=outcomes.get(number, "hold"),
-                    reasons=_words(decision.reasons),
+                    reasons=words_of(decision.reasons),
                     states=states[number],
                 )
 
@@ -268,7 +268,7 @@ class Ask:
                     continue
                 handling = handlings[stay.handling]
                 decision = decide_for(current, handling, own=self._book.me.party, party=row.party)
-                words = _words(decision.reasons) if stay.state == "held" else ("Under review.",)
+                words = words_of(decision.reasons) if stay.state == "held" else ("Under review.",)
                 kind = terms.kind(handling.kind) if terms else None
                 span = kind.expire_after_ms if kind else None
                 for raw, added_us in _entries(
@@ -343,7 +343,7 @@ class Ask:
                         else item_state(feed, number, seq, pages)
                     ),
                     added_us=block.added_us[seq - block.first],
-                    reasons=_words(decision.reasons),
+                    reasons=words_of(decision.reasons),
                     decided=decided_of(view, key, party, seq),
                     pages=tuple(_page(row) for row in pages),
                 )
@@ -412,7 +412,7 @@ def _flows(standing: Standing, terms: Agreement) -> Iterable[FlowLine]:
         member = terms.member(collection.sender)
         for reader in collection.readers:
             for kind in terms.kinds:
-                yield _flow(
+                yield flow_of(
                     standing,
                     terms,
                     (collection.sender, reader),
@@ -422,7 +422,7 @@ def _flows(standing: Standing, terms: Agreement) -> Iterable[FlowLine]:
                 )
 
 
-def _flow(
+def flow_of(
     standing: Standing,
     terms: Agreement,
     between: tuple[str, str],
@@ -430,6 +430,8 @@ def _flow(
     kind: str,
     units: tuple[str, ...],
 ) -> FlowLine:
+    """How one kind of a collection stands from a sender towards a reader: decided for a model
+    handling of each unit that lacks nothing, by the same rule as an item."""
     sender, reader = between
     of = terms.kind(kind)
     current = Current(agreement=terms.id, epoch=0, acts=0, standing=standing)
@@ -450,7 +452,7 @@ def _flow(
         decision = decide_for(current, model, own=sender, party=reader)
         outcomes.setdefault(decision.outcome, []).append(unit)
         by.update(dict.fromkeys(decision.orders))
-        words.update(dict.fromkeys(_words(decision.reasons)))
+        words.update(dict.fromkeys(words_of(decision.reasons)))
     state = {
         "release": "open",
         "moderate": "reviewed one by one",
@@ -483,7 +485,7 @@ def _lacking_nothing(terms: Agreement, kind: Kind | None) -> tuple[str, ...]:
     return tuple(sorted({"evidence", "fact", *done, *passed}))
 
 
-def _words(reasons: Iterable[Reason]) -> tuple[str, ...]:
+def words_of(reasons: Iterable[Reason]) -> tuple[str, ...]:
     return tuple(f"{reason.code} ({reason.source}): {reason.words}" for reason in reasons)
 
 

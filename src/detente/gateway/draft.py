@@ -194,6 +194,7 @@ def _amendment(draft: DirectiveDraft, standing: Standing, said: dict[str, object
             **given,
             "carries": old.directive.does,
             "supersedes": draft.supersedes or (draft.amends,),
+            "preview": None,
             "amends": None,
             "start_ms": None,
             "start_on": "enactment",

@@ -36,6 +36,7 @@ __all__ = [
     "Change",
     "RESUMED",
     "Decided",
+    "Foreseen",
     "Towards",
     "change_feeds",
     "count_of",
@@ -45,6 +46,7 @@ __all__ = [
     "encode_feed",
     "expire_feeds",
     "feed_parties",
+    "foresee",
     "has_feed",
     "sender_of",
 ]
@@ -197,6 +199,47 @@ def covered_by(view: View, current: Current, own: str) -> dict[tuple[str, str], 
 
 #: An act (``expire``, ``return``), a kind, and how many of it.
 _Gone = tuple[ActName, str, int]
+
+
+class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
+    """Feeds of one collection that are the same and would be moved alike: whose they are, as they
+    are and as they would become. ``end`` is that of the collection."""
+
+    collection: str
+    parties: tuple[str, ...]
+    before: Feed
+    after: Feed
+    end: int
+    handlings: Mapping[int, Handling]
+
+
+def foresee(view: View, change_: Change) -> list[Foreseen]:
+    """What ``change_feeds`` would make of every feed there is under a standing that may never be;
+    nothing is written."""
+    agreement = change_.current.standing.agreement
+    decided = Decided(change_.current, change_.party)
+    shelves: dict[str, _Shelf] = {}
+    same: dict[tuple[str, bytes, int], list[str]] = {}
+    towards: dict[int, Towards] = {}
+    for row in view.feeds(collection_key(agreement.id, "")) if agreement else ():
+        key = row.collection
+        if key not in shelves:
+            shelves[key] = _Shelf(view, key, change_)
+        shelf = shelves[key]
+        found = decided.towards(split_key(key)[1], shelf.handlings, row.party)
+        towards[id(found)] = found
+        same.setdefault((key, row.value, id(found)), []).append(row.party)
+    return [
+        Foreseen(
+            collection=key,
+            parties=tuple(parties),
+            before=decode_feed(value),
+            after=decode_feed(_moved(shelves[key], value, towards[place]).value),
+            end=shelves[key].end,
+            handlings=shelves[key].handlings,
+        )
+        for (key, value, place), parties in same.items()
+    ]
 
 
 class _Moved(msgspec.Struct, frozen=True):

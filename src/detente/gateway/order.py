@@ -17,6 +17,7 @@ from detente.errors import Conflict, Missing, NotAuthorised
 from detente.gateway.barrier import Barrier
 from detente.gateway.bell import Ring
 from detente.gateway.book import Book, acts_key, newest_ms
+from detente.gateway.effect import Effects
 from detente.gateway.gate import Cut, Gate
 from detente.gateway.outcomes import Outcomes
 from detente.gateway.reading import check_read_here
@@ -62,6 +63,7 @@ class Orders:
         self._book = book
         self._gate = gate
         self._barrier = Barrier(book, gate, outcomes, released)
+        self._effects = Effects(book, outcomes)
 
     async def start(self) -> None:
         """Bring every agreement to its present standing; nothing is served before this."""
@@ -205,11 +207,7 @@ class Orders:
             )
         check_new(use, (party, name), self._book.acts(agreement))
         if use == "directive":
-            # Only where it is enacted: an order that is in force is in force for whoever checks it.
-            facts = Facts(standing=standing, at_ms=standing.at_ms, lexicons=lexicons())
-            directive = decode(envelope.payload, Directive)
-            check_lint(directive, facts)
-            await check_read_here(self._book, directive, document_digest(envelope), standing)
+            await self._check_here(envelope, standing)
         if use == "withdrawal":
             self._check_given(decode(envelope.payload, Withdrawal))
         row, cuts = await self._take(
@@ -223,6 +221,15 @@ class Orders:
             )
         )
         return self._answer(row, envelope, agreement, name, cuts)
+
+    async def _check_here(self, envelope: Envelope, standing: Standing) -> None:
+        """What is asked of an order only where it is enacted: one that is in force is in force for
+        whoever checks it."""
+        facts = Facts(standing=standing, at_ms=standing.at_ms, lexicons=lexicons())
+        directive = decode(envelope.payload, Directive)
+        check_lint(directive, facts)
+        await check_read_here(self._book, directive, document_digest(envelope), standing)
+        await self._effects.check(directive, standing)
 
     def _check_given(self, withdrawal: Withdrawal) -> None:
         """What is taken back here was given, and has not been taken back: else it is a slip. A

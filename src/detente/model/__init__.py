@@ -26,6 +26,7 @@ from detente.model.charter import Charter, Key, LogName, Office, Root
 from detente.model.codec import canonical, decode, digest, encode
 from detente.model.demand import Minimisation, PurposeTest, Question, Step
 from detente.model.directive import HALT_MS_MAX, Condition, Directive
+from detente.model.effect import Effect, Expiring, FlowChange, Moved, OtherOrder, Seen, Withheld
 from detente.model.handling import UNMARKED, Handling, Referred
 from detente.model.item import NO_MARK, Item, object_key, version_mark
 from detente.model.order_parts import (
@@ -67,10 +68,13 @@ __all__ = [
     "Definition",
     "Delegation",
     "Directive",
+    "Effect",
     "EndCondition",
     "Entry",
     "ExcludedUse",
     "Exemptions",
+    "Expiring",
+    "FlowChange",
     "HALT_MS_MAX",
     "HEADINGS",
     "Handling",
@@ -86,11 +90,13 @@ __all__ = [
     "LogName",
     "Member",
     "Minimisation",
+    "Moved",
     "NO_MARK",
     "Notice",
     "Office",
     "Onward",
     "OrderRef",
+    "OtherOrder",
     "Oversight",
     "PartnerNotice",
     "PermittedUse",
@@ -104,12 +110,14 @@ __all__ = [
     "Root",
     "Rulings",
     "Scope",
+    "Seen",
     "Signer",
     "StandIn",
     "Step",
     "Subjects",
     "UNMARKED",
     "Withdrawal",
+    "Withheld",
     "canonical",
     "covers",
     "decode",

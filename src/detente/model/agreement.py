@@ -261,6 +261,8 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     item that carries one is held. ``second_person``: what is derived from another item (a
     tear-line) waits until a second person has released it (R38). ``read_back``: an order that lets
     anything go takes force only when an officer of its issuer has read it back as it is (R5).
+    ``preview``: it takes force only when its signers have seen what it would do, and that is still
+    what it would do (R6).
     """
 
     v: Literal[1] = 1
@@ -290,6 +292,7 @@ class Agreement(Record, frozen=True, kw_only=True, dict=True):
     minimisations: tuple[Minimisation, ...] = ()
     second_person: bool = False
     read_back: bool = False
+    preview: bool = False
     onward: Onward | None = None
     oversight: tuple[Oversight, ...] = ()
     notice: Notice | None = None

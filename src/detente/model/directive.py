@@ -73,7 +73,8 @@ class Directive(Record, frozen=True, kw_only=True):
     only. ``reason`` is told to the partner, ``reason_public`` to anybody; of the internal reason
     the digest alone stands here. ``unchanged``: directives of either side over the same flow that
     this one leaves as they are. ``acknowledged``: warnings of the lint that the signers have seen
-    and mean to go against, by name. ``language``: the canonical one of the texts.
+    and mean to go against, by name. ``language``: the canonical one of the texts. ``preview``: the
+    digest of the effect that the signers have seen (``model.effect``), which stays in the house.
     """
 
     v: Literal[1] = 1
@@ -120,6 +121,7 @@ class Directive(Record, frozen=True, kw_only=True):
     unchanged: Annotated[tuple[OrderRef, ...], msgspec.Meta(max_length=1000)] = ()
     contact: Text = ""
     acknowledged: Annotated[tuple[Code, ...], msgspec.Meta(max_length=100)] = ()
+    preview: Digest | None = None
     drafted_ms: Millis
     sign_by_ms: Millis
     nonce: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]

@@ -277,6 +277,9 @@ def _limits(old: Agreement, new: Agreement) -> Iterator[Difference]:
     if old.read_back != new.read_back:
         words = "must be read back first" if new.read_back else "need not be read back"
         yield note("$.read_back", f"What lets anything go {words}.", widens=not new.read_back)
+    if old.preview != new.preview:
+        words = "must be previewed" if new.preview else "need not be previewed"
+        yield note("$.preview", f"What lets anything go {words}.", widens=not new.preview)
     if old.second_person != new.second_person:
         words = "waits for a second person" if new.second_person else "waits for nobody"
         yield note("$.second_person", f"What is derived {words}.", widens=not new.second_person)

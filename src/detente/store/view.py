@@ -57,6 +57,9 @@ _PAGE = _select(PageRow, "page", 'WHERE log = ? AND "index" = ?')
 _PAGES_IN = _select(PageRow, "page", "WHERE row IN (SELECT value FROM carray(?)) ORDER BY row")
 _PAGES_OPEN = _select(PageRow, "page", "WHERE outcome = 'open' ORDER BY row")
 _PAGES = _select(PageRow, "page", "WHERE collection = ? AND party = ? ORDER BY row")
+_NEWEST_PAGES = _select(
+    PageRow, "page", "WHERE collection = ? AND party = ? ORDER BY row DESC LIMIT ?"
+)
 _PASSED = _select(
     PassedRow, "passed", "WHERE collection >= ? AND collection < ? AND row > ? ORDER BY row LIMIT ?"
 )
@@ -222,6 +225,10 @@ class SQLiteView:
     def pages(self, key: str, party: str) -> list[PageRow]:
         """All pages of a collection for a party."""
         return self._rows(PageRow, _PAGES, key, party)
+
+    def newest_pages(self, key: str, party: str, most: int) -> list[PageRow]:
+        """The pages of a collection for a party that were begun last, at most so many."""
+        return self._rows(PageRow, _NEWEST_PAGES, key, party, most)
 
     def passed(self, prefix: str, after: int, most: int) -> list[PassedRow]:
         """Entries passed over in collections whose key begins with ``prefix``."""

@@ -119,6 +119,7 @@ FULL = Agreement(
     ),
     second_person=True,
     read_back=True,
+    preview=True,
     onward=Onward(rule="none", text="to nobody"),
     oversight=(Oversight(party="B", body="court", inside=True),),
     notice=Notice(amend_ms=DAY_MS, end_ms=2 * DAY_MS, review_ms=3_600_000),
