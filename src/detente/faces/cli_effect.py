@@ -66,12 +66,7 @@ def effect_lines(effect: Effect) -> Iterator[str]:
             for one in effect.moves
         ],
     )
-    changed = [one for one in effect.flows if one.before != one.after]
-    yield from _lines("flows", [f"{_flow(one)}: {one.before} to {one.after}" for one in changed])
-    stays = [one for one in effect.flows if one.before == one.after]
-    yield from _lines(
-        "stays", [f"{_flow(one)}: {one.after} ({'; '.join(_codes(one.reasons))})" for one in stays]
-    )
+    yield from _flows(effect)
     yield from _lines(
         "others",
         [
@@ -99,6 +94,15 @@ def effect_lines(effect: Effect) -> Iterator[str]:
     yield from _lines("exempt", [", ".join(effect.exempt)] if effect.exempt else [])
     if effect.left_out:
         yield f"  {effect.left_out} lines for which there was no room"
+
+
+def _flows(effect: Effect) -> Iterator[str]:
+    changed = [one for one in effect.flows if one.before != one.after]
+    yield from _lines("flows", [f"{_flow(one)}: {one.before} to {one.after}" for one in changed])
+    stays = [one for one in effect.flows if one.before == one.after]
+    yield from _lines(
+        "stays", [f"{_flow(one)}: {one.after} ({'; '.join(_codes(one.reasons))})" for one in stays]
+    )
 
 
 def _lines(name: str, words: list[str]) -> Iterator[str]:

@@ -176,7 +176,6 @@ def _effect(view: View, ground: _Ground) -> Effect:
         at_ms=ground.now_ms,
         force_ms=ground.after.at_ms,
         standing=ground.before.digest,
-        then=ground.after.digest,
         held=moved.into("held"),
         released=moved.into("queued"),
         reviewed=moved.into("under review"),

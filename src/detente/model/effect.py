@@ -87,7 +87,7 @@ class Effect(Record, frozen=True, kw_only=True, omit_defaults=False):
     """The effect of an order, foreseen by the rules that decide and move items, over the standing
     as it would be at ``force_ms``; nothing was changed by it.
 
-    ``standing`` and ``then`` are the digests of the standing without and with the order. ``held``,
+    ``standing`` is the digest of the standing without the order. ``held``,
     ``released``, ``reviewed``, ``expired``, ``returned``: items, counted once for each reader, that
     would come to wait, be given late, go under review, expire, go back to their unit.
     ``in_flight``: items
@@ -105,7 +105,6 @@ class Effect(Record, frozen=True, kw_only=True, omit_defaults=False):
     at_ms: Millis
     force_ms: Millis
     standing: Digest
-    then: Digest
     held: Count = 0
     released: Count = 0
     reviewed: Count = 0
