@@ -18,18 +18,8 @@ from detente.model import Agreement, Collection, Handling, decode
 from detente.model.acts import ActName
 from detente.ports import FeedRow, Tx, View
 from detente.rules.decision import Decision, decide, likeness
-from detente.rules.feed import (
-    Feed,
-    Grounds,
-    Outcome,
-    Range,
-    Resumed,
-    change,
-    expire,
-    narrowed,
-    open_feed,
-    ranges,
-)
+from detente.rules.fate import Outcome, narrowed
+from detente.rules.feed import Feed, Grounds, Range, Resumed, change, expire, open_feed, ranges
 from detente.rules.releasability import Named, named_by
 
 __all__ = [

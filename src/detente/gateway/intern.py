@@ -31,7 +31,8 @@ from detente.gateway.feeds import (
 from detente.gateway.gate import Current
 from detente.model import Handling, encode
 from detente.ports import FeedRow, Tx, View
-from detente.rules.feed import Grounds, Outcome, first_seen
+from detente.rules.fate import Outcome
+from detente.rules.feed import Grounds, first_seen
 
 __all__ = [
     "HANDLINGS_MAX",

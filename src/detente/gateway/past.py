@@ -32,15 +32,14 @@ from detente.gateway.passed import carries
 from detente.model import Entry, Handling, Kind, decode
 from detente.ports import PageRow, View
 from detente.proof import leaf_hash, root_of
+from detente.rules.fate import Outcome, narrowed
 from detente.rules.feed import (
     Feed,
     Grant,
     Grounds,
-    Outcome,
     Point,
     change,
     expire,
-    narrowed,
     open_feed,
     review,
     served,

@@ -35,21 +35,22 @@ hidden if it was read. If a reason only goes away, what was passed stays granted
 What an originator takes back is no matter of one party: the collection keeps it, once for all its
 feeds, and whoever reads or counts leaves it out.
 
-Pure; nothing here knows parties, kinds or reasons. Not checked: that ``end``, ``seq`` and times
-given by the caller are those of the collection.
+What becomes of entries when an outcome changes is a table in ``rules.fate``. Pure; nothing here
+knows parties, kinds or reasons. Not checked: that ``end``, ``seq`` and times given by the caller
+are those of the collection.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from detente.errors import Broken, Conflict, Invalid, Missing
+from detente.errors import Conflict, Invalid, Missing
+from detente.rules.fate import FATES, Fate, Outcome, readable_handlings, was
 from detente.rules.grant import (
     OPEN,
     START,
@@ -78,18 +79,15 @@ __all__ = [
     "Feed",
     "Grant",
     "Grounds",
-    "Outcome",
     "Point",
     "Range",
     "Resumed",
     "State",
     "Stay",
     "change",
-    "check_feed",
     "expire",
     "first_seen",
     "grant_of",
-    "narrowed",
     "offer_again",
     "open_feed",
     "outcome_of",
@@ -105,62 +103,8 @@ __all__ = [
     "time_of",
 ]
 
-#: ``moderate``: entries wait under review, and single ones may be given. A plain ``hold`` would
-#: have to hide what was reviewed, or could not tell it from what a stop must hide.
-Outcome = Literal["release", "moderate", "hold", "refuse"]
-
 #: Where an entry stands: ``queued`` is granted and unread, ``given`` is granted behind the mark.
 State = Literal["queued", "given", "held", "under review", "expired", "refused", "returned"]
-
-_Was = Literal["queued", "reviewed", "reviewed otherwise", "held", "under review", "new"]
-_Fate = Literal["queued", "held", "under review", "refused", "returned"]
-
-#: What becomes of an entry when its handling turns to an outcome, by what it was: unread and
-#: released by range (``queued``) or one by one (``reviewed``, or ``reviewed otherwise`` if there is
-#: a reason now for which it was not), waiting in one of two ways, or not published yet. It depends
-#: on nothing else, not even on the outcome before:
-#:
-#: - what is under review leaves it only one by one, or by refusal;
-#: - what was reviewed goes on under ``moderate``, but a stop sends it back to be reviewed again,
-#:   for it is resumed under other circumstances;
-#: - ``held`` that turns to ``release`` is given late, or goes under review or back to its unit if
-#:   its kind asks for that after a stop (``resumed`` of ``change``);
-#: - what has been given, has expired, was refused or returned stays what it is.
-_FATES: Final[Mapping[Outcome, Mapping[_Was, _Fate]]] = {
-    "release": {
-        "queued": "queued",
-        "reviewed": "queued",
-        "reviewed otherwise": "queued",
-        "held": "queued",
-        "under review": "under review",
-        "new": "queued",
-    },
-    "moderate": {
-        "queued": "under review",
-        "reviewed": "queued",
-        "reviewed otherwise": "under review",
-        "held": "under review",
-        "under review": "under review",
-        "new": "under review",
-    },
-    "hold": {
-        "queued": "held",
-        "reviewed": "under review",
-        "reviewed otherwise": "under review",
-        "held": "held",
-        "under review": "under review",
-        "new": "held",
-    },
-    "refuse": {
-        "queued": "refused",
-        "reviewed": "refused",
-        "reviewed otherwise": "refused",
-        "held": "refused",
-        "under review": "refused",
-        "new": "refused",
-    },
-}
-
 
 #: What becomes of what was held, other than that it is given late: single ones are decided, or all
 #: of it goes back to who published it and has to be published anew.
@@ -225,7 +169,7 @@ def first_seen(
         raise Conflict("feed.handling.known", f"Expected new handlings, got {sorted(known)}.")
     queued, stays = set(), []
     for handling, outcome in outcomes.items():
-        fate = _FATES[outcome]["new"]
+        fate = FATES[outcome]["new"]
         if fate == "queued":
             queued.add(handling)
         else:
@@ -259,7 +203,7 @@ def change(
     resumed: Mapping[int, Resumed] = _NOTHING,
     grounds: Mapping[int, Grounds] = _NO_GROUNDS,
 ) -> tuple[Feed, int]:
-    """Bring the feed to a new standing; ``_FATES`` says what becomes of what.
+    """Bring the feed to a new standing; ``FATES`` says what becomes of what.
 
     ``outcomes`` must have exactly the handlings of the feed, ``grounds`` what those that are
     moderated are reviewed for; ``end`` is the collection's next
@@ -285,7 +229,7 @@ def change(
     kept, moved = _turn_stays(feed.stays, turned, resumed, end)
     grants, withdrawn = _withdraw(feed, turned, new, end)
     moved += withdrawn
-    moved += [(_FATES[outcome]["new"], (h, end, OPEN)) for h, outcome in turned.items()]
+    moved += [(FATES[outcome]["new"], (h, end, OPEN)) for h, outcome in turned.items()]
     given = [span for fate, span in moved if fate == "queued" and span[2] != OPEN]
     late, clock_us = _given_late(given, end, base_us)
     live = Grant(end, OPEN, frozenset(h for h, o in outcomes.items() if o == "release"))
@@ -304,11 +248,11 @@ def _turn_stays(
     turned: Mapping[int, Outcome],
     resumed: Mapping[int, Resumed],
     end: int,
-) -> tuple[list[Stay], list[tuple[_Fate, Span]]]:
+) -> tuple[list[Stay], list[tuple[Fate, Span]]]:
     """Split into stays that remain as they are (closed at ``end`` if their handling turned) and
     ranges that waited and have a new fate."""
     kept: list[Stay] = []
-    moved: list[tuple[_Fate, Span]] = []
+    moved: list[tuple[Fate, Span]] = []
     for stay in stays:
         if stay.handling not in turned:
             kept.append(stay)
@@ -317,7 +261,7 @@ def _turn_stays(
         if stay.state != "held" and stay.state != "under review":
             kept.append(replace(stay, b=b))
             continue
-        fate = _FATES[turned[stay.handling]][stay.state]
+        fate = FATES[turned[stay.handling]][stay.state]
         if fate == "queued":
             fate = resumed.get(stay.handling, fate)
         moved.append((fate, (stay.handling, stay.a, b)))
@@ -326,41 +270,24 @@ def _turn_stays(
 
 def _withdraw(
     feed: Feed, turned: Mapping[int, Outcome], grounds: Mapping[int, Grounds], end: int
-) -> tuple[list[Grant], list[tuple[_Fate, Span]]]:
+) -> tuple[list[Grant], list[tuple[Fate, Span]]]:
     """Close the live grant at ``end`` and take out of the grants what is unread and may no longer
     be read. A grant in which the mark lies is split there, for these handlings only."""
     grants = _closed(feed.grants, end)
     first = first_reaching(grants, feed.mark)
     left = grants[:first]
-    withdrawn: list[tuple[_Fate, Span]] = []
+    withdrawn: list[tuple[Fate, Span]] = []
     ahead = dict(feed.ahead)
     for grant in grants[first:]:
         out = []
         for h in grant.handlings & turned.keys():
-            fate = _FATES[turned[h]][_was(grant, grounds.get(h, frozenset()))]
+            fate = FATES[turned[h]][was(grant, grounds.get(h, frozenset()))]
             unread = first_after(grant, ahead.get(h, feed.mark))
             if fate != "queued" and unread < grant.b:
                 out.append((h, unread, grant.b))
                 withdrawn.append((fate, out[-1]))
         left += without(grant, out)
     return left, withdrawn
-
-
-def _was(grant: Grant, grounds: Grounds) -> _Was:
-    """How unread entries of a grant were released, where a person now has to pass ``grounds``."""
-    if grant.late is None or not grant.late.reviewed:
-        return "queued"
-    return "reviewed" if grounds <= grant.late.passed else "reviewed otherwise"
-
-
-def narrowed(before: tuple[Outcome, Grounds], after: tuple[Outcome, Grounds]) -> bool:
-    """True if something of a handling might be read before, and may not be after: what is under
-    way of it has to be broken off."""
-    if before[0] == "release":
-        return after[0] != "release"
-    if before[0] == "moderate":
-        return after[0] != "release" and not (after[0] == "moderate" and after[1] <= before[1])
-    return False
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -381,7 +308,7 @@ def segments(feed: Feed, after: Point, only: Collection[int] | None = None) -> I
     outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
     for index in range(first_reaching(feed.grants, after), len(feed.grants)):
         grant = feed.grants[index]
-        handlings = _readable(grant, outcomes, grounds)
+        handlings = readable_handlings(grant, outcomes, grounds)
         if only is not None:
             handlings &= frozenset(only)
         if handlings:
@@ -563,7 +490,9 @@ def readable_ranges(feed: Feed, handling: int) -> tuple[tuple[int, int], ...]:
     the reader has come: what the party may know to exist. Disjoint ranges ``a <= seq < b``, in
     order."""
     outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
-    found = [(g.a, g.b) for g in feed.grants if handling in _readable(g, outcomes, grounds)]
+    found = [
+        (g.a, g.b) for g in feed.grants if handling in readable_handlings(g, outcomes, grounds)
+    ]
     return tuple(sorted(found))
 
 
@@ -604,19 +533,6 @@ def _range(handling: int, a: int, b: int, state: State) -> Iterator[Range]:
         yield Range(handling, a, b, state)
 
 
-def _readable(
-    grant: Grant, outcomes: Mapping[int, Outcome], grounds: Mapping[int, Grounds]
-) -> frozenset[int]:
-    """The handlings of the grant that may be read now: a moderated one only where reviewed for
-    every reason there is."""
-    return frozenset(
-        h
-        for h in grant.handlings
-        if outcomes[h] == "release"
-        or (outcomes[h] == "moderate" and _was(grant, grounds.get(h, frozenset())) == "reviewed")
-    )
-
-
 def _closed(grants: Sequence[Grant], end: int) -> list[Grant]:
     """The grants with the live one closed at ``end``; gone if nothing is in it."""
     *before, live = grants
@@ -646,62 +562,3 @@ def _check_base(feed: Feed, base_us: int) -> None:
     latest_us = max(feed.mark.us, late_us)
     if base_us <= latest_us:
         raise Invalid("feed.base", f"Expected a time above {latest_us}, got {base_us}.")
-
-
-# --- the invariants ----------------------------------------------------------------------------
-
-
-def check_feed(feed: Feed, end: int) -> None:
-    """Raise ``Broken`` unless the feed is sound as a value: grants in order of time, every entry
-    of a handling from its first on in exactly one place, nothing unread that may not be read.
-
-    Not checked: times of live grants, which only the collection knows.
-    """
-    spans: dict[int, list[tuple[int, int, State]]] = defaultdict(list)
-    for grant in feed.grants:
-        for h in grant.handlings:
-            spans[h].append((grant.a, grant.b, "queued"))
-    for stay in feed.stays:
-        spans[stay.handling].append((stay.a, stay.b, stay.state))
-    _demand(feed.stays == merged(feed.stays), "stays", feed.stays)
-    _demand(spans.keys() == {h for h, _ in feed.outcomes}, "handlings", sorted(spans))
-    moderated = {h for h, outcome in feed.outcomes if outcome == "moderate"}
-    _demand({h for h, _ in feed.grounds} <= moderated, "grounds", feed.grounds)
-    for h, outcome in feed.outcomes:
-        cover = sorted(spans[h])
-        _demand(all(x[1] == y[0] for x, y in pairwise(cover)), "cover", h)
-        _demand(cover[-1][1:] == (OPEN, _FATES[outcome]["new"]), "open", h)
-        for _, _, was in cover:
-            if was == "held" or was == "under review":
-                # What waits is where this outcome would have sent it.
-                _demand(_FATES[outcome][was] == was, "waits", h)
-    _check_grants(feed, end)
-
-
-def _check_grants(feed: Feed, end: int) -> None:
-    outcomes, grounds = dict(feed.outcomes), dict(feed.grounds)
-    ahead = dict(feed.ahead)
-    *closed, live = feed.grants
-    _demand(live.late is None and live.b == OPEN and live.a <= end, "live", live)
-    _demand(live.handlings == {h for h, o in feed.outcomes if o == "release"}, "live", live)
-    for grant in closed:
-        last = grant.b if grant.late is None else grant.late.at
-        _demand(grant.handlings and grant.a < grant.b <= last <= end, "grant", grant)
-    for one, two in pairwise(feed.grants):
-        _demand(place(one) < place(two), "order", two)
-        # Entries at or behind ``two`` begin where those of ``one`` have ended.
-        ended = Point(one.late.shift_us + one.b - 1, one.late.at) if one.late else Point(-1, one.b)
-        if two.late and one.late:
-            _demand(ended.us < two.late.shift_us + two.a, "time", two)
-        else:
-            _demand(ended.seq <= (two.late.at if two.late else two.a), "time", two)
-    for grant in feed.grants[first_reaching(feed.grants, feed.mark) :]:
-        for h in grant.handlings - _readable(grant, outcomes, grounds):
-            behind = first_after(grant, ahead.get(h, feed.mark)) == grant.b
-            _demand(behind, "unread", grant)
-    _demand(all(point > feed.mark for _, point in feed.ahead), "ahead", feed.ahead)
-
-
-def _demand(sound: object, code: str, got: object) -> None:
-    if not sound:
-        raise Broken(f"feed.{code}", f"Expected a sound feed, got {got}.")

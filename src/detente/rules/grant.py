@@ -1,7 +1,7 @@
 """Grant and stay: the two kinds of range a feed is made of, and their geometry.
 
-Nothing here knows outcomes or marks; ``rules.feed`` has the rules. Ranges are half open, over
-sequence numbers, and may hold no entry of their handlings at all.
+Nothing here knows outcomes or marks; ``rules.fate`` and ``rules.feed`` have the rules. Ranges are
+half open, over sequence numbers, and may hold no entry of their handlings at all.
 """
 
 from __future__ import annotations

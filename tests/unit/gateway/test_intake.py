@@ -22,12 +22,12 @@ from detente.gateway.recall import RecallAsk, Recalls
 from detente.gateway.versions import LAST
 from detente.model import Handling
 from detente.ports import Block, Tx, View
-from detente.rules.feed import check_feed
 from detente.store.blocks import BlockReader
 from detente.testing import World
 from detente.testing.parts import AGREEMENT, READER
 from detente.testing.site import Site
 from tests.unit.gateway.kit import play
+from tests.world.sound_feed import check_feed
 
 T = TypeVar("T")
 KEY = f"{AGREEMENT}/b-out"

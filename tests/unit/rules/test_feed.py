@@ -9,18 +9,17 @@ import msgspec
 import pytest
 
 from detente.errors import Broken, Conflict, Invalid, Missing
+from detente.rules.fate import Outcome
 from detente.rules.feed import (
     OPEN,
     START,
     Feed,
     Grant,
-    Outcome,
     Point,
     Range,
     Resumed,
     Stay,
     change,
-    check_feed,
     expire,
     first_seen,
     grant_of,
@@ -35,6 +34,7 @@ from detente.rules.feed import (
     state_of,
 )
 from detente.rules.grant import Late, swept, without
+from tests.world.sound_feed import check_feed
 
 T, P, V = 0, 1, 2
 

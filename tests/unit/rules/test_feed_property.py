@@ -25,21 +25,19 @@ from hypothesis.stateful import (
 )
 
 from detente.errors import Conflict, Missing
+from detente.rules.fate import Outcome, narrowed
 from detente.rules.feed import (
     OPEN,
     START,
     Feed,
     Grant,
     Grounds,
-    Outcome,
     Point,
     Resumed,
     change,
-    check_feed,
     expire,
     first_seen,
     grant_of,
-    narrowed,
     offer_again,
     open_feed,
     point_of,
@@ -53,6 +51,7 @@ from detente.rules.feed import (
     time_of,
 )
 from tests.world.naive_feed import NaiveFeed, Row, Shelf, split
+from tests.world.sound_feed import check_feed
 
 HANDLINGS = range(3)
 handlings = st.sampled_from(HANDLINGS)
