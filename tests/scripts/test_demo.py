@@ -45,7 +45,7 @@ def test_two_capitals_and_a_given_bundle_play_as_expected(tmp_path: Path) -> Non
     assert (code, report["ok"]) == (0, True), told
     steps = {step["n"]: step for step in report["steps"]}  # type: ignore[attr-defined]  # a list of steps
     assert [n for n, step in steps.items() if step["ok"]] == [
-        1, 2, 4, 5, 6, 7, 8, 10, 13, 15, 16, 20, 21,
+        1, 2, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16, 20, 21,
     ]  # fmt: skip
     assert steps[21]["facts"]["types"] == {"broken": {"refused": 1}, "identity": {"delivered": 5}}
 
